@@ -1,0 +1,62 @@
+"""What a runner gets and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from fhir_server.jobs.names import Json, Names
+
+if TYPE_CHECKING:
+    from fhir_server.hub import Hub
+
+
+class JobFailed(Exception):
+    """The job cannot be done, however often it is tried. `code` is of the own code system error-code; `reason` is a
+    sentence for the client, without anything of the patient or of the machine."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt at a Task. `hub` for what the runner has to read; it writes nothing itself but gives an Outcome.
+
+    progress(sentence): shows in Task.businessStatus and prolongs the lease.
+    """
+
+    task: Json
+    attempt: int
+    hub: Hub
+    names: Names
+    settings: Any
+    clock: Callable[[], datetime]
+    progress: Callable[[str], Awaitable[None]]
+
+    @property
+    def id(self) -> str:
+        return str(self.task["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a job made: written in one transaction with the completion of its Task.
+
+    resources: to create, each with an `id` that is the same at every attempt. outputs: Task.output items. derived_from:
+    references to what it was made from (Provenance.entity). engine, version: what made it (the agent Device); an empty
+    engine means that nothing here is an AI's work: no label, no Provenance.
+    """
+
+    resources: Sequence[Json] = ()
+    outputs: Sequence[Json] = ()
+    derived_from: Sequence[str] = ()
+    engine: str = ""
+    version: str = ""
+    details: dict[str, str] = field(default_factory=dict)
+
+
+Runner = Callable[[Job], Awaitable[Outcome]]
