@@ -1,0 +1,126 @@
+"""Every option of the server, in one place.
+
+Each field is a variable ``FHIR_SERVER_<NAME>`` in the environment; those that the command line shows as ``--name`` take
+their help from the description here, and docs/settings.md is tested to name them all.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "FHIR_SERVER_"
+
+
+class Settings(BaseSettings):
+    """Immutable once read. Raises pydantic.ValidationError for a value out of range or a combination that is unsafe."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    data_dir: Path = Field(
+        Path("data"), description="Directory for the embedded store, blobs, the job queue and the key pepper."
+    )
+    store: str = Field(
+        "sqlite", description="Store: 'sqlite' (embedded, in the data directory) or the URL of a registered store."
+    )
+    auth: Literal["keys", "none"] = Field(
+        "keys", description="'keys' asks for a key on every request; 'none' is allowed on a loopback host only."
+    )
+    workers: int = Field(1, ge=1, le=64, description="Number of API processes that share the port.")
+    base_url: str | None = Field(
+        None,
+        description="Public URL of the FHIR base, e.g. https://example.org/fhir; by default http://HOST:PORT/fhir.",
+    )
+    pepper: SecretStr | None = Field(
+        None, description="Secret mixed into the hashes of keys; by default a file made in the data directory."
+    )
+
+    update_create: bool = Field(True, description="Whether PUT to an id that does not exist creates the resource.")
+    max_body_bytes: int = Field(
+        64 * 2**20, ge=1024, description="Largest request body accepted, in bytes; more is refused with 413."
+    )
+    default_count: int = Field(50, ge=1, le=10_000, description="Page size of a search or history without _count.")
+    max_count: int = Field(1000, ge=1, le=10_000, description="Largest page that _count may ask for.")
+    search_timeout: float = Field(30.0, gt=0, description="Seconds after which a search is refused as too costly.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",), description="Origins that browsers may call from, separated by commas; '*' is any, empty is none."
+    )
+
+    job_concurrency: int = Field(2, ge=1, le=64, description="Number of jobs that the worker runs at the same time.")
+    job_lease_seconds: float = Field(
+        60.0, gt=0, description="Seconds after which a job whose worker has died is given to another one."
+    )
+    broker_url: str | None = Field(
+        None, description="Celery broker that wakes workers; by default files in the data directory."
+    )
+    engine: str = Field("rules", description="Extraction engine, by its name in the entry points fhir_server.engines.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line to log.")
+    log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or plain text for people.")
+    access_log: bool = Field(True, description="Whether each request is logged (never its query, body or ids).")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("base_url")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must be an absolute http or https URL")
+        return value.rstrip("/") if value else None
+
+    @model_validator(mode="after")
+    def _safe(self) -> Settings:
+        if self.auth == "none" and not is_loopback(self.host):
+            raise ValueError(
+                f"--auth none is refused on {self.host}: without keys the server listens on a loopback address only"
+            )
+        if self.default_count > self.max_count:
+            raise ValueError("default_count must not be greater than max_count")
+        return self
+
+    @property
+    def fhir_base(self) -> str:
+        """The FHIR base URL as clients see it, without a slash at the end."""
+        if self.base_url:
+            return self.base_url
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/fhir"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host` (a name or an address)."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def load(**given: Any) -> Settings:
+    """Settings from the environment, overridden by the `given` ones that are not None.
+
+    Raises SettingsError whose message names each bad option and its variable."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from None
+
+
+class SettingsError(ValueError):
+    """An option has a value that cannot be; str() is for people."""
+
+
+def _sentence(problem: Any) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where} ({PREFIX}{where.upper()}): {message}" if where else message
