@@ -34,9 +34,12 @@ DateEntry = tuple[str, int, int, int]
 NumberEntry = tuple[str, str, str, int]
 """(param, lo, hi, el)"""
 QuantityEntry = tuple[str, str, str, str, str, int]
-"""(param, system or '', unit code (or unit text when it has none), lo, hi, el); twin: system CANONICAL_UCUM."""
+"""(param, system or '', unit code (or unit text when it has none), lo, hi, el); twin: system CANONICAL_UCUM.
+A unit text that differs from the code is one more entry with system ''."""
 ReferenceEntry = tuple[str, str, str, int]
-"""(param, type, id, el) for a resource of this server; (param, '', absolute url, el) for any other literal reference."""
+"""(param, type, id, el) for a resource of this server; (param, '', absolute url, el) for any other literal reference;
+(param, '', '#id', el) for a contained one, (param, '', '', el) for one without a literal (identifier or display only):
+both count as present for :missing."""
 UriEntry = tuple[str, str, str, int]
 """(param, uri, version or '', el): uri parameters and canonical references (split at '|')."""
 

@@ -63,10 +63,11 @@ class TokenIn:
 
 @dataclass(frozen=True, slots=True)
 class String:
-    """value is folded for starts and contains, original text for exact."""
+    """value is folded for all but exact: starts (prefix), contains, equals (the whole), ends (suffix; the last two come
+    from _filter); exact compares the original text."""
 
     param: str
-    match: Literal["starts", "contains", "exact"]
+    match: Literal["starts", "contains", "exact", "equals", "ends"]
     value: str
 
 
@@ -98,8 +99,9 @@ class Number:
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """As Number, with a unit. system None and code None: any unit. system None and code given: code or unit text.
+    With system None the twins (system CANONICAL_UCUM) must not be looked at: their numbers are in another unit.
 
-    When the unit is UCUM, the parser gives an Or with a twin on system CANONICAL_UCUM."""
+    When the unit is UCUM, the parser asks for the twin (system CANONICAL_UCUM, canonical unit and numbers) alone."""
 
     param: str
     comparison: Comparison
