@@ -12,7 +12,7 @@ from fhir_server.security.caller import Caller
 
 Authenticate = Callable[[Mapping[bytes, bytes]], Caller | Awaitable[Caller]]
 """From a request's headers (lower-case names, as ASGI gives them) to the caller; raises Unauthorized (with
-``WWW-Authenticate: Bearer``) or Forbidden. May be a plain function (fastest, for a cached key) or a coroutine function."""
+``WWW-Authenticate: Bearer``) or Forbidden. A plain function or a coroutine function."""
 
 Observe = Callable[[str, str, str, int, float], None]
 """Called after each request, for metrics: (method, interaction, resource type or '', status, seconds)."""

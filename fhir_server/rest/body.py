@@ -17,9 +17,7 @@ class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
-async def read_body(
-    receive: Receive, headers: Mapping[bytes, bytes], *, max_body: int, max_inflated: int
-) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], *, max_body: int, max_inflated: int) -> bytes:
     """The body, inflated when Content-Encoding says so.
 
     Raises TooLarge (413) as soon as a limit is passed, UnsupportedMediaType (415) for another encoding, BadRequest for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import TracebackType
 
 import msgspec
 
@@ -23,17 +24,16 @@ def error_response(error: Exception, request_id: bytes) -> Response:
     if isinstance(error, (VersionMismatch, GuardFailed)):
         return _outcome(409, "conflict", "Another write came first; read again and retry.")
     # The message of an unexpected exception may quote a patient's data: only its type and place are logged.
-    logger.error("unexpected failure", extra={"request_id": request_id.decode("latin-1")}, exc_info=_without_text(error))
-    return _outcome(
-        500, "exception", f"The server failed. Give its operator this request id: {request_id.decode('latin-1')}."
-    )
+    told = request_id.decode("latin-1")
+    logger.error("unexpected failure", extra={"request_id": told}, exc_info=_without_text(error))
+    return _outcome(500, "exception", f"The server failed. Give its operator this request id: {told}.")
 
 
 def _value(text: str) -> bytes:
     return text.replace("\r", " ").replace("\n", " ").encode("latin-1", "replace")
 
 
-def _without_text(error: Exception) -> tuple[type[BaseException], BaseException, object] | bool:
+def _without_text(error: Exception) -> tuple[type[BaseException], BaseException, TracebackType | None]:
     return (RuntimeError, RuntimeError(type(error).__qualname__), error.__traceback__)
 
 

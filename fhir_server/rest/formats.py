@@ -45,7 +45,7 @@ JSON: Final = Format(
 
 
 @lru_cache(maxsize=1)
-def FORMATS() -> tuple[Format, ...]:  # noqa: N802 - reads as the constant that it is after the first call
+def formats() -> tuple[Format, ...]:
     """Every format spoken, the preferred first."""
     if find_spec("fhir_server.r4b.xml") is None:
         return (JSON,)
@@ -63,7 +63,7 @@ def FORMATS() -> tuple[Format, ...]:  # noqa: N802 - reads as the constant that 
 
 def format_of(media_type: str) -> Format | None:
     """The format of a media type (lower-case, without parameters)."""
-    for each in FORMATS():
+    for each in formats():
         if media_type in each.media_types or media_type in each.also or media_type in each.legacy:
             return each
     return None
@@ -71,7 +71,7 @@ def format_of(media_type: str) -> Format | None:
 
 def format_named(name: str) -> Format | None:
     """The format that a `_format` value names: a short name or a media type."""
-    for each in FORMATS():
+    for each in formats():
         if name.lower() == each.name:
             return each
     return format_of(name)

@@ -72,7 +72,7 @@ async def send_stream(
     head: bool,
     gzip_level: int | None,
 ) -> None:
-    """One answer in chunks. The first chunk is awaited before the status is sent, so that a refusal can still be one."""
+    """One answer in chunks. The first one is awaited before the status is sent: a refusal can still be one."""
     first = await anext(chunks, b"")
     if head:
         await send({"type": "http.response.start", "status": status, "headers": headers})
