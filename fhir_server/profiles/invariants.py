@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from fhir_server.fhirpath import Context, FhirPathError, holds, root_node
+from fhir_server.fhirpath import Context, FhirPathError, nodes, root_node
 from fhir_server.fhirpath.model import children
+from fhir_server.fhirpath.operators import truth
 from fhir_server.fhirpath.types import ancestors
 from fhir_server.fhirpath.values import Node, is_primitive
 from fhir_server.r4b.definitions import Element, Invariant, definitions
@@ -27,7 +28,8 @@ def invariant_issues(resource: dict[str, Any], context: Context | None = None) -
 def constraint_issue(invariant: Invariant, node: Node, context: Context) -> Issue | None:
     """None when the node keeps the invariant. One that cannot be evaluated is a warning that says so."""
     try:
-        if holds(invariant.expression, node, context):
+        # Empty is no answer, and only a plain false breaks a constraint.
+        if truth(nodes(invariant.expression, node, context)) is not False:
             return None
     except FhirPathError as error:
         return Issue("warning", "not-supported", f"{invariant.key} could not be checked: {error}.", node.path)

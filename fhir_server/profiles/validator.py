@@ -165,7 +165,7 @@ def _types(node: Node, definition: ElementNode, run: _Run) -> None:
     if len(known) == len(urls) and known:
         failures = [_inner(node, profile, run) for _, profile in known]
         if all(failures):
-            run.issues.extend(min(failures, key=lambda failure: len(failure)))
+            run.issues.extend(sorted(failures, key=len)[0])
     for type in fitting:
         if type["code"] == "Reference" and type.get("targetProfile"):
             _reference(node, type["targetProfile"], run)

@@ -1,0 +1,1 @@
+"""Conformance beyond the base: invariants of the standard, and profiles from packages or StructureDefinitions."""
