@@ -93,16 +93,16 @@ _QUANTITY_TYPES: Final = frozenset(
 
 
 def quantity_of(node: Node) -> Item:
-    """A Quantity for a FHIR Quantity whose unit is UCUM (or absent); else the node itself (R4B fhirpath.html)."""
+    """The Quantity of a FHIR Quantity; the node itself when it has no value (R4B fhirpath.html)."""
     value = node.value.get("value")
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return node
     code = node.value.get("code")
     if code is None:
         return Quantity(_decimal(value), str(node.value.get("unit", "1")))
-    if node.value.get("system") != "http://unitsofmeasure.org":
-        return node
-    return Quantity(_decimal(value), code)
+    system = node.value.get("system")
+    # A code of another system is a unit that compares with itself only.
+    return Quantity(_decimal(value), code if system == "http://unitsofmeasure.org" else f"{system}|{code}")
 
 
 def _decimal(value: int | float | Decimal) -> Decimal:
