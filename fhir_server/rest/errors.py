@@ -11,6 +11,14 @@ from fhir_server.r4b.outcome import FhirError, Issue, operation_outcome
 from fhir_server.rest.respond import RawHeaders, Response
 from fhir_server.store.protocol import GuardFailed, SearchTooCostly, VersionMismatch
 
+
+class UriTooLong(FhirError):
+    """414: the URL passes the limit."""
+
+    status = 414
+    code = "too-long"
+
+
 logger = logging.getLogger("fhir_server.rest")
 
 

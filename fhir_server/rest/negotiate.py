@@ -13,6 +13,24 @@ from fhir_server.r4b.outcome import NotAcceptable, UnsupportedMediaType
 from fhir_server.rest.formats import Format, format_named, format_of, formats
 
 FHIR_VERSIONS: Final = {"4.3": "4.3.0", "4.0": "4.0.1"}
+#: Resource types of R4B that R4 does not have.
+ONLY_R4B: Final = frozenset(
+    (
+        "AdministrableProductDefinition",
+        "Citation",
+        "ClinicalUseDefinition",
+        "EvidenceReport",
+        "Ingredient",
+        "ManufacturedItemDefinition",
+        "MedicinalProductDefinition",
+        "NutritionProduct",
+        "PackagedProductDefinition",
+        "RegulatedAuthorization",
+        "SubscriptionStatus",
+        "SubscriptionTopic",
+        "SubstanceDefinition",
+    )
+)
 _DEFAULT_VERSION: Final = "4.3"
 
 

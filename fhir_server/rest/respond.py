@@ -91,3 +91,8 @@ async def send_stream(
         if piece:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": squeezer.flush() if squeezer else b""})
+
+
+async def gather(chunks: AsyncIterator[bytes]) -> bytes:
+    """All of a stream."""
+    return b"".join([chunk async for chunk in chunks])

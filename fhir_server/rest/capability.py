@@ -1,0 +1,160 @@
+"""The CapabilityStatement, computed from what runs: handlers, search parameters, operations. R4B 3.1.0.12."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import Any, Final
+
+import msgspec
+
+from fhir_server.hub import Hub
+from fhir_server.operations.registry import Operation, operations
+from fhir_server.r4b.codec import instant
+from fhir_server.r4b.definitions import definitions
+from fhir_server.rest.formats import formats
+from fhir_server.rest.interactions import HANDLERS
+from fhir_server.rest.negotiate import FHIR_VERSIONS, ONLY_R4B
+from fhir_server.rest.options import RestOptions
+
+_TYPE_LEVEL: Final = (
+    ("read", "read"),
+    ("vread", "vread"),
+    ("update", "update"),
+    ("patch", "patch"),
+    ("delete", "delete"),
+    ("history-instance", "history"),
+    ("history-type", "history"),
+    ("create", "create"),
+    ("search-type", "search"),
+)
+_SYSTEM_LEVEL: Final = (
+    ("transaction", "bundle"),
+    ("batch", "bundle"),
+    ("search-system", "search"),
+    ("history-system", "history"),
+)
+_COMPARTMENT = "http://hl7.org/fhir/CompartmentDefinition/"
+#: Parameters that are the search mechanism itself rather than indexes; the parser takes them for every type.
+_RESULT: Final = (
+    ("_sort", "string"),
+    ("_count", "number"),
+    ("_total", "token"),
+    ("_summary", "token"),
+    ("_elements", "string"),
+    ("_include", "string"),
+    ("_revinclude", "string"),
+)
+
+
+class Capabilities:
+    """Statements as bytes, one per FHIR version, made anew when search parameters or operations have changed."""
+
+    def __init__(self, hub: Hub, options: RestOptions, *, started_us: int) -> None:
+        self._hub = hub
+        self._options = options
+        self._date = instant(started_us)
+        self._cache: dict[str, tuple[object, bytes, bytes]] = {}
+
+    def statement(self, version: str) -> tuple[bytes, bytes]:
+        """(JSON, ETag) for a FHIR version, "4.3" or "4.0"."""
+        state = (getattr(self._hub.registry, "generation", 0), len(operations()))
+        cached = self._cache.get(version)
+        if cached is None or cached[0] != state:
+            body = msgspec.json.encode(self._build(version))
+            tag = b'W/"%s"' % hashlib.sha256(body).hexdigest()[:16].encode()
+            cached = self._cache[version] = (state, body, tag)
+        return cached[1], cached[2]
+
+    def _build(self, version: str) -> dict[str, Any]:
+        options = self._options
+        types = [name for name in definitions().types if version != "4.0" or name not in ONLY_R4B]
+        return {
+            "resourceType": "CapabilityStatement",
+            "status": "active",
+            "date": self._date,
+            "publisher": options.server_name,
+            "kind": "instance",
+            "software": {"name": options.server_name, "version": options.server_version or "0"},
+            "implementation": {"description": "FHIR R4B server", "url": self._hub.base_url},
+            "fhirVersion": FHIR_VERSIONS[version],
+            "format": [media for each in formats() for media in (*each.media_types, each.name)],
+            "patchFormat": list(patch_formats()),
+            "rest": [
+                {
+                    "mode": "server",
+                    "security": {
+                        "cors": bool(options.cors_origins),
+                        "description": "A key in the header 'Authorization: Bearer'. /metadata needs none.",
+                    },
+                    "resource": [self._resource(name, set(types)) for name in types],
+                    "interaction": [{"code": code} for code, handler in _SYSTEM_LEVEL if handler in HANDLERS],
+                    **_operations("system", ""),
+                    "searchParam": _parameters({}),
+                    "compartment": [_COMPARTMENT + name.lower() for name in definitions().compartments],
+                }
+            ],
+        }
+
+    def _resource(self, type: str, types: set[str]) -> dict[str, Any]:
+        registry = self._hub.registry
+        parameters = registry.parameters(type)
+        references = sorted(code for code, each in parameters.items() if each.type == "reference")
+        pointing = sorted(f"{source}:{each.code}" for source, each in registry.referencing(type) if source in types)
+        hub_options = self._hub.options
+        return {
+            "type": type,
+            "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
+            "interaction": [{"code": code} for code, handler in _TYPE_LEVEL if handler in HANDLERS],
+            "versioning": "versioned-update",
+            "readHistory": "vread" in HANDLERS,
+            "updateCreate": hub_options.update_as_create,
+            "conditionalCreate": "create" in HANDLERS,
+            "conditionalRead": "full-support",
+            "conditionalUpdate": "conditional-update" in HANDLERS,
+            "conditionalDelete": ("multiple" if hub_options.delete_cap > 1 else "single")
+            if "conditional-delete" in HANDLERS
+            else "not-supported",
+            "referencePolicy": ["literal", "logical", *(["enforced"] if hub_options.integrity == "enforce" else [])],
+            "searchInclude": ["*", *(f"{type}:{code}" for code in references)],
+            "searchRevInclude": pointing,
+            "searchParam": _parameters(parameters),
+            **_operations("type", type),
+        }
+
+
+def patch_formats() -> tuple[str, ...]:
+    """Media types that PATCH takes, from the code that applies them."""
+    from fhir_server.interactions import patch
+
+    return tuple(getattr(patch, "MEDIA_TYPES", ("application/json-patch+json",)))
+
+
+def _parameters(parameters: Any) -> list[dict[str, str]]:
+    found = []
+    for code, each in parameters.items():
+        entry = {"name": code, "definition": each.url, "type": each.type}
+        if each.description:
+            entry["documentation"] = each.description
+        found.append(entry)
+    found += [{"name": name, "type": type} for name, type in _RESULT if name not in parameters]
+    return found
+
+
+def _operations(level: str, type: str) -> dict[str, list[dict[str, str]]]:
+    """{"operation": [...]}, or {} when there are none: FHIR has no empty arrays."""
+    found: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for each in operations():
+        if _applies(each, level, type):
+            entry = {"name": each.name, "definition": each.definition}
+            if each.documentation:
+                entry["documentation"] = each.documentation
+            found["operation"].append(entry)
+    return dict(found)
+
+
+def _applies(operation: Operation, level: str, type: str) -> bool:
+    if level == "system":
+        return "system" in operation.levels
+    below = "type" in operation.levels or "instance" in operation.levels
+    return below and (not operation.types or type in operation.types)
