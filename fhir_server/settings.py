@@ -45,7 +45,14 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         64 * 2**20, ge=1024, description="Largest request body accepted, in bytes; more is refused with 413."
     )
-    default_count: int = Field(50, ge=1, le=10_000, description="Page size of a search or history without _count.")
+    max_depth: int = Field(100, ge=10, le=400, description="Deepest nesting of a resource's JSON; more is refused.")
+    integrity: Literal["off", "warn", "enforce"] = Field(
+        "off", description="What a reference to a resource that is not here means: nothing, a warning, or a refusal."
+    )
+    binary_threshold: int = Field(
+        256 * 1024, ge=0, description="Size in bytes above which the content of a Binary is kept as a blob."
+    )
+    default_count: int = Field(20, ge=1, le=10_000, description="Page size of a search or history without _count.")
     max_count: int = Field(1000, ge=1, le=10_000, description="Largest page that _count may ask for.")
     search_timeout: float = Field(30.0, gt=0, description="Seconds after which a search is refused as too costly.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(

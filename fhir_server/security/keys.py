@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fhir_server.r4b.outcome import Forbidden
+from fhir_server.requests import in_flight
 from fhir_server.security.caller import Caller
 from fhir_server.security.scopes import parse_scopes
 from fhir_server.store.protocol import Record, Store
@@ -92,9 +94,17 @@ class Keys:
         return entry[1] if entry is not None else None
 
     async def authenticate(self, text: str) -> Caller | None:
-        """The caller whose usable key this is; None when there is no such key, it has expired or it is not active."""
+        """The caller whose key this is; None when there is no such key. Raises Forbidden for one that is inactive or
+        expired."""
         entry = await self._look_up(text)
-        return entry[2] if entry is not None and entry[1].usable(time.time()) else None
+        if entry is None:
+            return None
+        if not entry[1].usable(time.time()):
+            raise Forbidden("This key is not active or has expired.")
+        request = in_flight.get()
+        if request is not None:
+            request.key_id = entry[1].id
+        return entry[2]
 
     async def list(self) -> list[Key]:
         """All keys, oldest first."""
