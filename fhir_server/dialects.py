@@ -42,11 +42,7 @@ class Keys(Protocol):
 
 
 class Jobs(Protocol):
-    """How a dialect hands over work and asks what it cost."""
-
-    async def submit(self, task_id: str) -> None:
-        """Wake a worker for a Task that is in the store. A Task that nobody submits is found too, a little later."""
-        ...
+    """What a dialect may ask about jobs. To start one, write a Task with a code of `runners`: nothing else is needed."""
 
     async def tokens_used(self, key_id: str) -> int:
         """Output tokens of all completed Tasks that this key asked for, up to now."""
@@ -128,3 +124,123 @@ def load_dialects() -> list[Dialect]:
 def owns(dialect: Dialect, path: str) -> bool:
     """True when `path` is one of the dialect's, or below one."""
     return any(path == owned or path.startswith(owned.rstrip("/") + "/") for owned in dialect.paths)
+
+
+async def authenticated(context: DialectContext, dialect: Dialect, secret: str | None) -> Caller:
+    """The holder of `secret`, who may use `dialect`: a key made for it, or one that may work with Tasks over FHIR.
+
+    Raises Unauthorized (no key, unknown key) and Forbidden (inactive, expired, another dialect's key).
+    """
+    if str(getattr(context.settings, "auth", "")) == "none":
+        return ANONYMOUS
+    if not secret:
+        raise Unauthorized("Missing API key.")
+    caller = await context.keys.authenticate(secret)
+    if caller is None:
+        raise Unauthorized("Invalid API key.")
+    if caller.dialect != dialect.name and not (caller.dialect == "fhir" and caller.allows("Task", "c")):
+        raise Forbidden("This API key is not for this API.")
+    return caller
+
+
+def install(app: FastAPI, dialects: Iterable[Dialect], context: DialectContext) -> None:
+    """Put the dialects on the application: routes, errors in each one's own form, limits on size."""
+    from fastapi.exceptions import RequestValidationError
+
+    loaded = tuple(dialects)
+    for dialect in loaded:
+        app.include_router(dialect.router(context))
+
+    def answer(request: Request, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+        return JSONResponse(_body(_owner(loaded, request.url.path), status, message), status, headers)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        detail = error.detail if isinstance(error.detail, str) else "The request is not valid."
+        return answer(request, error.status_code, detail, error.headers)
+
+    async def not_valid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(request, 400, "; ".join(_sentences(error)) or "The request is not valid.")
+
+    async def outcome(request: Request, error: Exception) -> Response:
+        assert isinstance(error, FhirError)
+        # 422 and 410 are FHIR's words; the vendors know 400 and 404
+        status = {422: 400, 410: 404}.get(error.status, error.status)
+        return answer(request, status, str(error), error.headers)
+
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, not_valid)
+    app.add_exception_handler(FhirError, outcome)
+    app.add_middleware(_Guard, dialects=loaded)
+
+
+def _owner(dialects: Sequence[Dialect], path: str) -> Dialect | None:
+    return next((dialect for dialect in dialects if owns(dialect, path)), None)
+
+
+def _body(dialect: Dialect | None, status: int, message: str) -> Json:
+    return dialect.error(status, message) if dialect is not None else {"detail": message}
+
+
+def _sentences(error: Any) -> list[str]:
+    """Pydantic's list of errors as sentences: which field, what is wrong. Never the value: it may be a patient's."""
+    sentences = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem.get("loc", ()) if part not in ("body", "query", "path"))
+        what = str(problem.get("msg", "is not valid")).removeprefix("Value error, ")
+        sentences.append(f"{where}: {what}" if where else what)
+    return sentences
+
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class _Guard:
+    """Limits on size, and an answer in the dialect's form when something breaks."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], dialects: Sequence[Dialect]) -> None:
+        self.app, self.dialects = app, dialects
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        dialect = _owner(self.dialects, scope["path"]) if scope["type"] == "http" else None
+        if dialect is None:
+            await self.app(scope, receive, send)
+            return
+        limit = dialect.max_body
+        too_large = f"The request is larger than {limit:,} bytes."
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if declared.isdigit() and int(declared) > limit:
+            await JSONResponse(dialect.error(413, too_large), 413)(scope, receive, send)
+            return
+
+        seen = 0
+        started = False
+
+        async def counted() -> MutableMapping[str, Any]:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise HTTPException(413, too_large)
+            return message
+
+        async def noticed(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, counted, noticed)
+        except Exception as error:
+            # the message of an exception may hold a patient's data; its type and place do not
+            trace, place = error.__traceback__, ""
+            while trace is not None:
+                place, trace = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}", trace.tb_next
+            log.error("%s at %s on a route of the dialect %s", type(error).__name__, place, dialect.name)
+            if started:
+                raise
+            message = "Internal error. The request was not processed."
+            await JSONResponse(dialect.error(500, message), 500)(scope, receive, send)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -46,17 +46,19 @@ class Job:
 class Outcome:
     """What a job made: written in one transaction with the completion of its Task.
 
-    resources: to create, each with an `id` that is the same at every attempt. outputs: Task.output items. derived_from:
-    references to what it was made from (Provenance.entity). engine, version: what made it (the agent Device); an empty
-    engine means that nothing here is an AI's work: no label, no Provenance.
+    resources: what the engine made, each with an `id` that is the same at every attempt; labelled as an AI's work.
+    attached: what belongs to it but is no AI's work (a note that only stood in the Task). outputs: Task.output items.
+    derived_from: references to what it was made from (Provenance.entity). engine, version: what made it (the agent
+    Device). focus: reference for Task.focus, when the Task has none.
     """
 
+    engine: str
+    version: str
     resources: Sequence[Json] = ()
+    attached: Sequence[Json] = ()
     outputs: Sequence[Json] = ()
     derived_from: Sequence[str] = ()
-    engine: str = ""
-    version: str = ""
-    details: dict[str, str] = field(default_factory=dict)
+    focus: str | None = None
 
 
 Runner = Callable[[Job], Awaitable[Outcome]]

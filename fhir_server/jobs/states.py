@@ -22,11 +22,12 @@ LEASE: Final = "job-lease"
 @dataclass(frozen=True, slots=True)
 class Lease:
     """worker: the holder's id ('' while waiting for another attempt); until: when it ends (or when to try again);
-    attempt: 1 for the first."""
+    attempt: 1 for the first; errors: how many attempts ended in an error (the others lost their worker)."""
 
     worker: str
     until: datetime
     attempt: int
+    errors: int = 0
 
 
 def instant(moment: datetime) -> str:
@@ -50,6 +51,7 @@ def lease_of(task: Mapping[str, Any]) -> Lease | None:
             worker=str(parts["worker"]["valueString"]) if "worker" in parts else "",
             until=datetime.fromisoformat(parts["until"]["valueInstant"]),
             attempt=int(parts["attempt"]["valueInteger"]),
+            errors=int(parts["errors"]["valueInteger"]) if "errors" in parts else 0,
         )
     except (KeyError, ValueError, TypeError):
         return None
@@ -75,6 +77,8 @@ def _with_lease(task: Mapping[str, Any], names: Names, lease: Lease | None) -> J
         parts: list[Json] = [{"url": "worker", "valueString": lease.worker}] if lease.worker else []
         parts.append({"url": "until", "valueInstant": instant(lease.until)})
         parts.append({"url": "attempt", "valueInteger": lease.attempt})
+        if lease.errors:
+            parts.append({"url": "errors", "valueInteger": lease.errors})
         extensions.append({"url": names.extension(LEASE), "extension": parts})
     if extensions:
         changed["extension"] = extensions
@@ -100,7 +104,7 @@ def claimed(task: Mapping[str, Any], names: Names, *, worker: str, now: datetime
     """The Task in-progress, held by `worker` until now + lease, one attempt further."""
     before = lease_of(task)
     attempt = (before.attempt if before else 0) + 1
-    changed = _with_lease(task, names, Lease(worker, now + lease, attempt))
+    changed = _with_lease(task, names, Lease(worker, now + lease, attempt, before.errors if before else 0))
     changed["status"] = "in-progress"
     changed["businessStatus"] = {"text": "Started" if attempt == 1 else f"Started (attempt {attempt})"}
     changed["executionPeriod"] = {"start": (task.get("executionPeriod") or {}).get("start") or instant(now)}
@@ -112,18 +116,18 @@ def renewed(task: Mapping[str, Any], names: Names, *, now: datetime, lease: time
     held = lease_of(task)
     if held is None:
         raise ValueError("the Task is not held")
-    changed = _with_lease(task, names, Lease(held.worker, now + lease, held.attempt))
+    changed = _with_lease(task, names, Lease(held.worker, now + lease, held.attempt, held.errors))
     if progress:
         changed["businessStatus"] = {"text": progress}
     return _touched(changed, now)
 
 
-def released(task: Mapping[str, Any], names: Names, *, now: datetime, again: datetime) -> Json:
-    """Given back after an attempt that went wrong for a passing reason; due again at `again`."""
-    held = lease_of(task)
-    changed = _with_lease(task, names, Lease("", again, held.attempt if held else 1))
+def released(task: Mapping[str, Any], names: Names, *, now: datetime, again: datetime, error: bool) -> Json:
+    """Given back, due again at `again`; error: the attempt went wrong (and was not merely interrupted)."""
+    held = lease_of(task) or Lease("", now, 1)
+    changed = _with_lease(task, names, Lease("", again, held.attempt, held.errors + error))
     changed["status"] = "ready"
-    changed["businessStatus"] = {"text": f"Waiting to be tried again after attempt {held.attempt if held else 1}"}
+    changed["businessStatus"] = {"text": f"Waiting to be tried again after attempt {held.attempt}"}
     return _touched(changed, now)
 
 

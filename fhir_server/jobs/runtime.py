@@ -1,0 +1,236 @@
+"""Running one Task: claim, run, write. Any number of workers may be told of the same Task: one does it, once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from fhir_server.jobs import states
+from fhir_server.jobs.job import Job, JobFailed, Outcome, Runner
+from fhir_server.jobs.names import Json, Names
+from fhir_server.jobs.provenance import engine_device, labelled, provenance
+from fhir_server.r4b.outcome import BadRequest, Conflict, FhirError, Gone, NotFound, PreconditionFailed, Unprocessable
+from fhir_server.security.caller import SYSTEM
+
+if TYPE_CHECKING:
+    from fhir_server.hub import Hub
+
+log = logging.getLogger(__name__)
+
+MAX_ERRORS: Final = 3
+"""Attempts that may end in an error before the job is given up."""
+MAX_ATTEMPTS: Final = 20
+"""Attempts altogether: a job that kills its worker every time is given up too."""
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What a worker needs to run Tasks. is_dead(worker): True when that worker is known to be no more."""
+
+    hub: Hub
+    runners: Mapping[str, Runner]
+    names: Names
+    settings: Any
+    worker: str
+    lease: timedelta = timedelta(seconds=60)
+    is_dead: Callable[[str], bool] = lambda worker: False
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _devices: set[str] = field(default_factory=set)
+
+    def runner_for(self, task: Mapping[str, Any]) -> Runner | None:
+        return next((self.runners[code] for code in states.task_codes(task) if code in self.runners), None)
+
+    def is_due(self, task: Mapping[str, Any]) -> bool:
+        """True when a worker should take the Task now."""
+        if self.runner_for(task) is None:
+            return False
+        due = states.due(task)
+        if due is None:
+            return False
+        lease = states.lease_of(task)
+        return due <= self.clock() or (lease is not None and bool(lease.worker) and self.is_dead(lease.worker))
+
+    async def run(self, task_id: str) -> bool:
+        """Do the Task if it is due and nobody else takes it. True when this call ended it, well or not."""
+        task = await self._read(task_id)
+        if task is None or not self.is_due(task):
+            return False
+        runner = self.runner_for(task)
+        assert runner is not None
+        claimed = states.claimed(task, self.names, worker=self.worker, now=self.clock(), lease=self.lease)
+        held = states.lease_of(claimed)
+        assert held is not None
+        if held.attempt > MAX_ATTEMPTS:
+            reason = "The job was given up after its worker had been lost too often."
+            return await self._save(
+                states.failed(task, self.names, now=self.clock(), code="too-many-attempts", reason=reason), task
+            )
+        if not await self._save(claimed, task):
+            return False
+        hold = _Hold(self, task_id, held.attempt)
+        try:
+            async with hold:
+                outcome = await runner(
+                    Job(
+                        task=claimed,
+                        attempt=held.attempt,
+                        hub=self.hub,
+                        names=self.names,
+                        settings=self.settings,
+                        clock=self.clock,
+                        progress=hold.progress,
+                    )
+                )
+            return await self._complete(hold, outcome)
+        except JobFailed as error:
+            return await hold.end(
+                lambda now, task: states.failed(task, self.names, now=now, code=error.code, reason=error.reason)
+            )
+        except asyncio.CancelledError:
+            # the worker stops: give the job back before going
+            await asyncio.shield(
+                hold.end(lambda now, task: states.released(task, self.names, now=now, again=now, error=False))
+            )
+            raise
+        except Exception as error:
+            log.warning("attempt %d at Task/%s ended in %s", held.attempt, task_id, type(error).__name__)
+            log.debug("because of", exc_info=error)
+            return await self._went_wrong(hold, held, permanent=isinstance(error, BadRequest | Unprocessable))
+
+    async def _went_wrong(self, hold: _Hold, held: states.Lease, *, permanent: bool) -> bool:
+        if permanent or held.errors + 1 >= MAX_ERRORS:
+            reason = "The job could not be done because of an internal error."
+            return await hold.end(
+                lambda now, task: states.failed(task, self.names, now=now, code="internal-error", reason=reason)
+            )
+        wait = timedelta(seconds=2**held.errors * random.uniform(0.5, 1.0))  # noqa: S311
+        await hold.end(
+            lambda now, task: states.released(task, self.names, now=now, again=now + wait, error=True)
+        )
+        return False
+
+    async def _complete(self, hold: _Hold, outcome: Outcome) -> bool:
+        """Everything that the job made, and its completion, in one transaction that holds only while the lease does."""
+        device = await self._device(outcome)
+        made = [labelled(resource) for resource in outcome.resources]
+        targets = [f"{resource['resourceType']}/{resource['id']}" for resource in made]
+
+        def entries(now: datetime, task: Json) -> list[Json]:
+            done = states.completed(task, self.names, now=now, outputs=outcome.outputs)
+            if outcome.focus and "focus" not in done:
+                done["focus"] = {"reference": outcome.focus}
+            written = [*outcome.attached, *made, provenance(task, outcome, targets, device=device, now=now)]
+            return [*(put(resource) for resource in written), put(done, if_match=version_of(task))]
+
+        return await hold.transact(entries)
+
+    async def _device(self, outcome: Outcome) -> str:
+        device = engine_device(outcome.engine, outcome.version, self.names)
+        reference = f"Device/{device['id']}"
+        if reference not in self._devices:
+            await ensure(self.hub, device)
+            self._devices.add(reference)
+        return reference
+
+    async def _read(self, task_id: str) -> Json | None:
+        try:
+            return await self.hub.read_resource(SYSTEM, "Task", task_id)
+        except (NotFound, Gone):
+            return None
+
+    async def _save(self, changed: Json, task: Json) -> bool:
+        """Write the Task if it still is as it was read."""
+        try:
+            await self.hub.save(SYSTEM, changed, if_match=version_of(task))
+        except (PreconditionFailed, Conflict):
+            return False
+        return True
+
+
+class _Hold:
+    """A claimed Task: prolongs the lease while the job runs, and writes its end only if the Task is still held."""
+
+    def __init__(self, runtime: Runtime, task_id: str, attempt: int) -> None:
+        self._runtime, self._task_id, self._attempt = runtime, task_id, attempt
+        self._beat: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._beat = asyncio.create_task(self._heart())
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+            with contextlib.suppress(asyncio.CancelledError, FhirError):
+                await self._beat
+
+    async def _heart(self) -> None:
+        while True:
+            await asyncio.sleep(self._runtime.lease.total_seconds() / 3)
+            await self.progress("")
+
+    async def progress(self, sentence: str) -> None:
+        runtime = self._runtime
+        await self.end(
+            lambda now, task: states.renewed(task, runtime.names, now=now, lease=runtime.lease, progress=sentence)
+        )
+
+    async def end(self, change: Callable[[datetime, Json], Json]) -> bool:
+        """Change the Task, if it is still held. False when it is not (it was cancelled, or the lease was lost)."""
+        return await self.transact(lambda now, task: [put(change(now, task), if_match=version_of(task))])
+
+    async def transact(self, entries: Callable[[datetime, Json], list[Json]]) -> bool:
+        """Commit entries made from the Task as it is now. A change by others in between is taken up and tried again."""
+        runtime = self._runtime
+        for _ in range(20):
+            task = await runtime._read(self._task_id)
+            held = states.lease_of(task) if task is not None else None
+            if (
+                task is None
+                or held is None
+                or task.get("status") != "in-progress"
+                or (held.worker, held.attempt) != (runtime.worker, self._attempt)
+            ):
+                log.info("Task/%s is no longer held by this worker", self._task_id)
+                return False
+            try:
+                await runtime.hub.transact(SYSTEM, entries(runtime.clock(), task))
+            except (PreconditionFailed, Conflict):
+                continue
+            return True
+        raise Conflict(f"Task/{self._task_id} is being changed all the time.")
+
+
+def put(resource: Json, *, if_match: int | None = None) -> Json:
+    """A transaction's entry that writes `resource` under its own id."""
+    url = f"{resource['resourceType']}/{resource['id']}"
+    request = {"method": "PUT", "url": url}
+    if if_match is not None:
+        request["ifMatch"] = f'W/"{if_match}"'
+    return {"resource": resource, "request": request}
+
+
+def version_of(resource: Mapping[str, Any]) -> int:
+    return int(resource["meta"]["versionId"])
+
+
+async def ensure(hub: Hub, resource: Json) -> bool:
+    """Write a resource that the server itself publishes, unless it is there and the same. True when it was written."""
+    try:
+        there: Json | None = await hub.read_resource(SYSTEM, resource["resourceType"], resource["id"])
+    except (NotFound, Gone):
+        there = None
+    if there is not None and {name: value for name, value in there.items() if name != "meta"} == {
+        name: value for name, value in resource.items() if name != "meta"
+    }:
+        return False
+    try:
+        await hub.save(SYSTEM, resource, if_match=version_of(there) if there is not None else 0)
+    except (PreconditionFailed, Conflict):
+        return False
+    return True
