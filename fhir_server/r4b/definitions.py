@@ -23,7 +23,8 @@ _CHOICE, _SUMMARY, _MODIFIER = 1, 2, 4
 
 @dataclass(frozen=True, slots=True)
 class TypeRef:
-    """One type an element may have. targets: for Reference (resource types) and canonical; () means any."""
+    """One type an element may have. targets: for Reference and canonical, resource types, () means any; for Quantity
+    ``("SimpleQuantity",)`` (no comparator) or (``MoneyQuantity``,) where the standard says so."""
 
     code: str
     targets: tuple[str, ...] = ()

@@ -85,8 +85,8 @@ class Found:
 
 
 def find_references(data: dict[str, Any]) -> Iterator[Found]:
-    """Every link of a resource, contained resources, extensions and Bundle entries included, in document order. Elements
-    that the standard does not know are not looked into."""
+    """Every link of a resource, contained resources, extensions and Bundle entries included, in document order.
+    Elements that the standard does not know are not looked into."""
     type_ = data.get("resourceType")
     if isinstance(type_, str) and definitions().is_resource(type_):
         yield from _walk(data, type_, ())

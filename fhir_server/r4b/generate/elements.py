@@ -16,12 +16,14 @@ Row = list[Any]
 
 
 def type_row(type_: Mapping[str, Any]) -> list[str]:
-    """[code, target, ...]; targets only where they narrow what is allowed."""
+    """[code, target, ...]; targets only where they narrow what is allowed; for a Quantity, its profile."""
     code = str(type_["code"])
     for extension in type_.get("extension", ()):
         if extension["url"] == FHIR_TYPE:
             code = extension.get("valueUrl") or extension["valueUri"]
     targets = [url.removeprefix(STRUCTURE) for url in type_.get("targetProfile", ())]
+    if code == "Quantity":
+        targets = [url.removeprefix(STRUCTURE) for url in type_.get("profile", ())]
     return [code] if "Resource" in targets else [code, *targets]
 
 
