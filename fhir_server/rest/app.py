@@ -98,21 +98,23 @@ class FhirApp:
         method: str = scope["method"]
         told = _Told()
         try:
-            if method == "GET" and not scope["query_string"] and b"prefer" not in headers:
-                answered = await self._plain_read(scope, headers, request_id, send)
-                if answered:
-                    return "read", answered, 200
-            response, accept, indent = await self._answer(scope, headers, receive, told)
+            plain = method == "GET" and not scope["query_string"] and b"prefer" not in headers
+            if plain and await self._plain_read(scope, headers, request_id, told, send):
+                return "read", told.type, 200
+            response = await self._answer(scope, headers, receive, told)
         except ClientGone:
-            return told[0], told[1], 499
+            return told.interaction, told.type, 499
         except Exception as error:
+            # Whatever happens, the client gets an OperationOutcome.
             response = error_response(error, request_id)
-            accept = _accept_or_default(headers)
-        status = await self._send(response, accept, indent, headers, request_id, method == "HEAD", send)
-        return told[0], told[1], status
+            told.accepted = told.accepted or _accept_or_default(headers)
+        status = await self._send(response, told, headers, request_id, method == "HEAD", send)
+        return told.interaction, told.type, status
 
-    async def _plain_read(self, scope: Scope, headers: Mapping[bytes, bytes], request_id: bytes, send: Send) -> str:
-        """A read without parameters, preferences or conditions: the hot path. '' when the request is not one."""
+    async def _plain_read(
+        self, scope: Scope, headers: Mapping[bytes, bytes], request_id: bytes, told: _Told, send: Send
+    ) -> bool:
+        """A read without parameters, preferences or conditions: the hot path. False when the request is not one."""
         path: str = scope["path"]
         parts = path[self._prefix_length :].split("/")
         if (
@@ -127,14 +129,15 @@ class FhirApp:
             or b"origin" in headers
             or not path.startswith(self._prefix)
         ):
-            return ""
+            return False
         caller = self._authenticate(headers)
         if isawaitable(caller):
             caller = await caller
         accept = accepted(headers.get(b"accept", b"").decode("latin-1"))
         type = parts[1]
+        told.interaction, told.type, told.accepted = "read", type, accept
         if not accept.format.plain or accept.version == "4.0":
-            return ""
+            return False
         version = await self._hub.read(caller, type, parts[2])
         body = version.body or b""
         answer: RawHeaders = [
@@ -149,7 +152,7 @@ class FhirApp:
             *_ALWAYS,
         ]
         await send_bytes(send, 200, answer, body, head=False, gzip_level=self._gzip_level(headers, len(body)))
-        return type
+        return True
 
     async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, told: _Told) -> Response:
         method, options = scope["method"], self._options
@@ -158,7 +161,7 @@ class FhirApp:
         if len(raw_path) + len(query) > options.max_url:
             raise UriTooLong(f"The URL is longer than {options.max_url} bytes; search by POST to _search.")
         path = decode(raw_path)
-        if not path.startswith(self._prefix):
+        if not path.startswith(self._prefix) or path[self._prefix_length : self._prefix_length + 1] not in ("", "/"):
             raise NotFound("There is no such address on this server.")
         path = path[self._prefix_length :]
         if method == "OPTIONS":
