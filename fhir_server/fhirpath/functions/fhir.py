@@ -8,7 +8,7 @@ from fhir_server.fhirpath.compile import Context, Evaluate
 from fhir_server.fhirpath.functions.function import Function, plain, typed
 from fhir_server.fhirpath.model import member, root_node
 from fhir_server.fhirpath.values import Collection, Item, Node, is_primitive, system, system_type
-from fhir_server.r4b.validate import xhtml_problems
+from fhir_server.r4b.narrative import narrative_problem
 
 
 def _extension(url: Evaluate) -> Evaluate:
@@ -107,7 +107,7 @@ def _subsumption(other: Evaluate, *, swapped: bool) -> Evaluate:
 
 
 def _html_checks(focus: Collection) -> Collection:
-    return [not xhtml_problems(item.value) for item in focus if isinstance(item, Node)][:1]
+    return [narrative_problem(item.value) is None for item in focus if isinstance(item, Node)][:1]
 
 
 def _type(focus: Collection) -> Collection:
