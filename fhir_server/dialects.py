@@ -1,4 +1,4 @@
-"""Dialects: other interfaces than FHIR, spoken at the door. A plug-in of the entry-point group ``fhir_server.dialects``.
+"""Dialects: other interfaces than FHIR, spoken at the door. Plug-ins of the entry points ``fhir_server.dialects``.
 
 An entry point names a `Dialect`, or a callable without arguments that returns one. The application loads them all with
 `load_dialects`, and `install` puts them on a FastAPI application: their routes, their way of saying errors on every
@@ -9,9 +9,10 @@ all it gets is a `DialectContext`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -42,7 +43,7 @@ class Keys(Protocol):
 
 
 class Jobs(Protocol):
-    """What a dialect may ask about jobs. To start one, write a Task with a code of `runners`: nothing else is needed."""
+    """What a dialect may ask about jobs. To start one, write a Task with a code of `runners`, nothing else."""
 
     async def tokens_used(self, key_id: str) -> int:
         """Output tokens of all completed Tasks that this key asked for, up to now."""
@@ -105,7 +106,7 @@ class Dialect(Protocol):
         ...
 
     def conformance(self, names: Names) -> Sequence[Json]:
-        """StructureDefinitions and CodeSystems this dialect brings, each with an `id`: published when the server starts."""
+        """StructureDefinitions and CodeSystems of its own, each with an `id`: published when the server starts."""
         ...
 
 
@@ -161,7 +162,7 @@ def install(app: FastAPI, dialects: Iterable[Dialect], context: DialectContext) 
 
     async def not_valid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return answer(request, 400, "; ".join(_sentences(error)) or "The request is not valid.")
+        return answer(request, 400, "; ".join(sentences(error.errors())) or "The request is not valid.")
 
     async def outcome(request: Request, error: Exception) -> Response:
         assert isinstance(error, FhirError)
@@ -175,6 +176,33 @@ def install(app: FastAPI, dialects: Iterable[Dialect], context: DialectContext) 
     app.add_middleware(_Guard, dialects=loaded)
 
 
+@asynccontextmanager
+async def open_dialects(app: FastAPI, *, hub: Hub, keys: Keys, settings: Any) -> AsyncIterator[list[Dialect]]:
+    """Every installed dialect on `app`, for as long as the context is open; what they bring is published."""
+    from fhir_server.conformance import of_jobs, publish
+    from fhir_server.jobs.counters import BufferedCounters
+    from fhir_server.jobs.usage import TokenMeter
+
+    dialects = load_dialects()
+    names = Names(hub.base_url)
+    counters = BufferedCounters(hub.store)
+    context = DialectContext(
+        hub=hub,
+        keys=keys,
+        settings=settings,
+        jobs=TokenMeter(hub.store),
+        counters=counters,
+        clock=lambda: datetime.now(UTC),
+        names=names,
+    )
+    install(app, dialects, context)
+    await publish(hub, [*of_jobs(names), *(each for dialect in dialects for each in dialect.conformance(names))])
+    try:
+        yield dialects
+    finally:
+        await counters.close()
+
+
 def _owner(dialects: Sequence[Dialect], path: str) -> Dialect | None:
     return next((dialect for dialect in dialects if owns(dialect, path)), None)
 
@@ -183,14 +211,14 @@ def _body(dialect: Dialect | None, status: int, message: str) -> Json:
     return dialect.error(status, message) if dialect is not None else {"detail": message}
 
 
-def _sentences(error: Any) -> list[str]:
-    """Pydantic's list of errors as sentences: which field, what is wrong. Never the value: it may be a patient's."""
-    sentences = []
-    for problem in error.errors():
+def sentences(problems: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Pydantic's errors as sentences: which field, what is wrong. Never the value: it may be a patient's."""
+    found = []
+    for problem in problems:
         where = ".".join(str(part) for part in problem.get("loc", ()) if part not in ("body", "query", "path"))
         what = str(problem.get("msg", "is not valid")).removeprefix("Value error, ")
-        sentences.append(f"{where}: {what}" if where else what)
-    return sentences
+        found.append(f"{where}: {what}" if where else what)
+    return found
 
 
 Scope = MutableMapping[str, Any]

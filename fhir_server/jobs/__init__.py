@@ -1,7 +1,7 @@
 """Jobs: a Task in, resources out. The Task in the store is the truth; a broker only wakes workers.
 
-    runner = async function (Job) -> Outcome, registered by a dialect for the Task codes it owns
-    submit -> claim (versioned update, lease) -> run -> outputs and completion in one transaction
+runner = async function (Job) -> Outcome, registered by a dialect for the Task codes it owns
+submit -> claim (versioned update, lease) -> run -> outputs and completion in one transaction
 """
 
 from __future__ import annotations

@@ -89,9 +89,8 @@ class Runtime:
                 )
             return await self._complete(hold, outcome)
         except JobFailed as error:
-            return await hold.end(
-                lambda now, task: states.failed(task, self.names, now=now, code=error.code, reason=error.reason)
-            )
+            code, reason = error.code, error.reason
+            return await hold.end(lambda now, task: states.failed(task, self.names, now=now, code=code, reason=reason))
         except asyncio.CancelledError:
             # the worker stops: give the job back before going
             await asyncio.shield(
@@ -110,9 +109,7 @@ class Runtime:
                 lambda now, task: states.failed(task, self.names, now=now, code="internal-error", reason=reason)
             )
         wait = timedelta(seconds=2**held.errors * random.uniform(0.5, 1.0))  # noqa: S311
-        await hold.end(
-            lambda now, task: states.released(task, self.names, now=now, again=now + wait, error=True)
-        )
+        await hold.end(lambda now, task: states.released(task, self.names, now=now, again=now + wait, error=True))
         return False
 
     async def _complete(self, hold: _Hold, outcome: Outcome) -> bool:

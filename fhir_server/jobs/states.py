@@ -7,6 +7,7 @@ the Task in the store is the only record of a job.  R4B Task, inv-1 lastModified
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -92,10 +93,8 @@ def _touched(task: Json, now: datetime) -> Json:
     moment = now
     authored = task.get("authoredOn")
     if isinstance(authored, str) and "T" in authored:
-        try:
+        with contextlib.suppress(ValueError, TypeError):
             moment = max(now, datetime.fromisoformat(authored))
-        except ValueError:
-            pass
     task["lastModified"] = instant(moment)
     return task
 

@@ -173,7 +173,7 @@ def _extraction(resource: Mapping[str, Any], note: str | None, letter: str | Non
 
 
 def _vendor_status(resource: Mapping[str, Any]) -> str | None:
-    type = resource.get("resourceType")
+    type = str(resource.get("resourceType"))
     if type == "Condition":
         codes = [coding.get("code") for coding in (resource.get("verificationStatus") or {}).get("coding") or ()]
         return next((_VERIFICATION[code] for code in codes if code in _VERIFICATION), "confirmed")
@@ -262,7 +262,10 @@ def is_derived_from(resource: Mapping[str, Any], document: str) -> bool:
         if extension.get("url") == DERIVATION:
             for part in extension.get("extension") or ():
                 reference = part.get("valueReference")
-                if isinstance(reference, Mapping) and local(reference.get("reference"), "DocumentReference") == document:
+                if (
+                    isinstance(reference, Mapping)
+                    and local(reference.get("reference"), "DocumentReference") == document
+                ):
                     return True
     return False
 

@@ -20,7 +20,5 @@ def count(text: str) -> int:
 
 
 def output_tokens(extractions: Iterable[Mapping[str, Any]]) -> int:
-    kept = [
-        {name: value for name, value in each.items() if name not in ("id", "shortened_id")} for each in extractions
-    ]
+    kept = [{name: value for name, value in each.items() if name not in ("id", "shortened_id")} for each in extractions]
     return count(json.dumps({"extractions": kept}, separators=(",", ":"), ensure_ascii=False))

@@ -1,9 +1,9 @@
 """HealthSage CDT's words <-> FHIR R4B. Pure: what is read and when it is now are passed in.
 
-    a submission        -> Patient, DocumentReference and Task            (`submission`)
-    a Task and its note -> what the engine is asked                       (`asked`)
-    what it found       -> Condition, Procedure, Observation, ...         (resources.py)
-    Task and resources  -> the vendor's JSON, and the Bundle              (projection.py)
+a submission        -> Patient, DocumentReference and Task            (`submission`)
+a Task and its note -> what the engine is asked                       (`asked`)
+what it found       -> Condition, Procedure, Observation, ...         (resources.py)
+Task and resources  -> the vendor's JSON, and the Bundle              (projection.py)
 """
 
 from __future__ import annotations
@@ -178,8 +178,10 @@ def asked(task: Mapping[str, Any], document: Mapping[str, Any] | None, text: str
 def specialty_of(task: Mapping[str, Any], document: Mapping[str, Any] | None) -> str | None:
     given = parameter(task.get("input"), "specialty")
     if isinstance(given, Mapping):  # a CodeableConcept or a Coding
-        given = given.get("text") or given.get("display") or next(
-            (coding.get("display") or coding.get("code") for coding in given.get("coding") or ()), None
+        given = (
+            given.get("text")
+            or given.get("display")
+            or next((coding.get("display") or coding.get("code") for coding in given.get("coding") or ()), None)
         )
     if isinstance(given, str):
         return given
@@ -188,7 +190,8 @@ def specialty_of(task: Mapping[str, Any], document: Mapping[str, Any] | None) ->
 
 
 def letter_date_of(task: Mapping[str, Any], document: Mapping[str, Any] | None) -> str | None:
-    given = parameter(task.get("input"), "letter-date") or (document or {}).get("date")
+    """The letter's date; without one, the day on which the Task was asked for."""
+    given = parameter(task.get("input"), "letter-date") or (document or {}).get("date") or task.get("authoredOn")
     return given[:10] if isinstance(given, str) else None
 
 
@@ -203,16 +206,6 @@ def whole_date(text: str | None) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         return None
-
-
-def key_of(task: Mapping[str, Any]) -> str | None:
-    """The id of the API key that asked for the Task; None when it was written by a FHIR client."""
-    identifier = (task.get("requester") or {}).get("identifier") or {}
-    system = identifier.get("system")
-    if isinstance(system, str) and system.endswith("/NamingSystem/api-key"):
-        value = identifier.get("value")
-        return value if isinstance(value, str) else None
-    return None
 
 
 def _parameter(names: Names, code: str, display: str) -> Json:
