@@ -1,12 +1,22 @@
-"""A resource -> its index entries, for every search parameter of its type."""
+"""A resource -> its index entries, for every search parameter of its type. R4B 3.1.1."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from html import unescape
+from typing import Any, TypeVar
+
+import msgspec
 
 from fhir_server.search.entries import Entries
-from fhir_server.search.registry import Registry
+from fhir_server.search.registry import Registry, default_registry
+from fhir_server.search.values import Sink
+
+_decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+_MARKUP = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
+_Entry = TypeVar("_Entry")
 
 
 def extract(
@@ -21,7 +31,21 @@ def extract(
 
     base_urls: this server's own bases (absolute references below them become local). text: fill narrative and content.
     """
-    raise NotImplementedError
+    sink = Sink(data, base_urls)
+    (registry or default_registry()).program(type).run(data, sink)
+    entries = Entries(
+        _once(sink.tokens),
+        _once(sink.strings),
+        _once(sink.dates),
+        _once(sink.numbers),
+        _once(sink.quantities),
+        _once(sink.references),
+        _once(sink.uris),
+    )
+    if text:
+        entries.narrative = narrative(data)
+        entries.content = " ".join(_strings(data))
+    return entries
 
 
 def extract_bytes(
@@ -33,4 +57,34 @@ def extract_bytes(
     text: bool = False,
 ) -> Entries:
     """`extract` from the stored bytes."""
-    raise NotImplementedError
+    return extract(type, _decode(body), base_urls=base_urls, registry=registry, text=text)
+
+
+def narrative(data: dict[str, Any]) -> str:
+    """The words of the resource's narrative, without markup."""
+    text = data.get("text")
+    div = text.get("div") if isinstance(text, dict) else None
+    return _plain(div) if isinstance(div, str) else ""
+
+
+def _plain(div: str) -> str:
+    return " ".join(unescape(_MARKUP.sub(" ", div)).split())
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in the resource; a narrative without its markup, base64 left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            if key == "div" and isinstance(child, str):
+                yield _plain(child)
+            elif key != "resourceType" and not (key == "data" and isinstance(child, str) and len(child) > 200):
+                yield from _strings(child)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _once(found: list[_Entry]) -> list[_Entry]:
+    return list(dict.fromkeys(found)) if len(found) > 1 else found

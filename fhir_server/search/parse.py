@@ -28,12 +28,12 @@ class Terminology(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something to be fetched before the search can be answered: fetch it and parse again with ``known={need: answer}``.
+    """Something to be fetched before the search can be answered: fetch it, parse again with ``known={need: answer}``.
 
     - list: the (type, id) pairs of List/`key` (current, not deleted, entries)
     - value_set: the (system, code) pairs of value set `key` (canonical url, or ``ValueSet/id``); None: unknown
-    - below, above: (type, id) of the resource `key` (``Location/1``) and all that are under / over it through its type's
-      reference parameter `via` (``partof``)
+    - below, above: (type, id) of the resource `key` (``Location/1``) and all that are under / over it through the
+      reference parameter `via` of its type (``partof``)
     """
 
     kind: Literal["list", "value_set", "below", "above"]
