@@ -197,7 +197,9 @@ def _moment(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"'{text}' is neither a date or instant like 2027-01-31T12:00:00Z nor days like 30d.") from None
+        raise ValueError(
+            f"'{text}' is neither a date or instant like 2027-01-31T12:00:00Z nor days like 30d."
+        ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

@@ -1,0 +1,70 @@
+# Everything works from a fresh clone: needs python3 >= 3.11 with venv, and nothing else.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA ?= data
+SERVE_FLAGS ?=
+PYTEST_FLAGS ?= -n 2 --dist loadfile
+BENCH_FLAGS ?=
+
+.PHONY: help install serve test test-slow lint format bench bench-quick clean
+
+help:
+	@echo "make serve        start on http://$(HOST):$(PORT), data in $(DATA)/ (HOST=, PORT=, DATA=, SERVE_FLAGS=)"
+	@echo "make install      build $(VENV) with the exact versions of constraints.txt"
+	@echo "make test         the whole test suite"
+	@echo "make lint         ruff and mypy"
+	@echo "make bench        measure against floors in the same run; make bench-quick for the regression gate"
+	@echo "make clean        remove what was built and measured (never $(DATA)/)"
+
+# The server alone; `make test` and `make lint` add the development tools.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(call venv)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+define venv
+	if [ -z "$(PYTHON)" ]; then \
+		echo "python3 >= 3.11 is needed. On Debian: sudo apt-get install python3 python3-venv" >&2; exit 1; \
+	fi; \
+	if [ ! -x $(BIN)/python ]; then \
+		$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "python3 cannot make a virtual environment. On Debian: sudo apt-get install python3-venv" >&2; exit 1; }; \
+	fi
+endef
+
+install: $(VENV)/.installed
+
+serve: $(VENV)/.installed
+	@exec $(BIN)/fhir-server serve --host $(HOST) --port $(PORT) --data-dir $(DATA) $(SERVE_FLAGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PYTEST_FLAGS) -m "not slow"
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
+
+bench-quick: $(VENV)/.dev
+	$(BIN)/python -m benchmarks --quick $(BENCH_FLAGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
