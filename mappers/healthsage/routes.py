@@ -1,7 +1,6 @@
 """HealthSage CDT's routes, as its API reference describes them. Errors are ``{"detail": "..."}``."""
 
-from __future__ import annotations
-
+# no postponed annotations here: FastAPI evaluates those of the handlers, and some are made inside `_router`
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
