@@ -29,7 +29,7 @@ from fhir_server.settings import Settings
 log = logging.getLogger(__name__)
 
 _SAVE_SECONDS: Final = 1.0
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9.\-]{1,64}\Z")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{1,128}\Z")
 
 Announce = Callable[[Settings, str | None], None]
 """Called once the server is ready, with the text of the first key when this start has made one."""
@@ -76,25 +76,13 @@ class Application:
             request_id = next(self._request_ids)
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"x-request-id"]
             scope["headers"].append((b"x-request-id", request_id))
-        status = 0
-
-        async def sent(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = list(message.get("headers", ()))
-                for name, _ in headers:
-                    if name == b"x-request-id":
-                        break
-                else:
-                    headers.append((b"x-request-id", request_id))
-                    message["headers"] = headers
-            await send(message)
-
         request = InFlight()
         in_flight.set(request)
         try:
-            await (self._fhir if is_fhir else self._other)(scope, receive, sent)
+            if is_fhir:
+                await self._fhir(scope, receive, send)
+            else:
+                await self._other(scope, receive, _noting(send, request, request_id))
         finally:
             seconds = time.perf_counter() - started
             if is_fhir:
@@ -102,9 +90,9 @@ class Application:
             else:
                 found = getattr(scope.get("route"), "path", None)
                 interaction = route = found if isinstance(found, str) else "other"
-            self._metrics.observe(interaction, status, seconds)
+            self._metrics.observe(interaction, request.status, seconds)
             if self._access_log is not None:
-                self._access_log(request_id.decode(), scope["method"], route, status, seconds, request.key_id)
+                self._access_log(request_id.decode(), scope["method"], route, request.status, seconds, request.key_id)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -156,6 +144,7 @@ class Application:
         """The FastAPI application for every path that is not FHIR's."""
         from fastapi import FastAPI
 
+        from fhir_server.dialects import open_dialects
         from fhir_server.health import health_routes
 
         app = FastAPI(
@@ -164,8 +153,9 @@ class Application:
             description="The dialects of this server. FHIR R4B itself is at /fhir, described by /fhir/metadata.",
         )
         app.router.routes.extend(health_routes(opened.store, self._metrics))
-        self._other = app
-        yield
+        async with open_dialects(app, hub=opened.hub, keys=opened.keys, settings=self._settings):
+            self._other = app
+            yield
 
     async def _save_metrics(self) -> None:
         while True:
@@ -176,7 +166,19 @@ class Application:
 def _observe(method: str, interaction: str, type: str, status: int, seconds: float) -> None:
     request = in_flight.get()
     if request is not None:
-        request.interaction, request.type = interaction, type
+        request.interaction, request.type, request.status = interaction, type, status
+
+
+def _noting(send: Send, request: InFlight, request_id: bytes) -> Send:
+    """`send`, which notes the status and tells the client the request's id."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            request.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+        await send(message)
+
+    return sent
 
 
 async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:

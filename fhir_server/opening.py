@@ -47,7 +47,9 @@ async def open_store_of(settings: Settings) -> AsyncIterator[Store]:
     from fhir_server.store import open_store
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    store = await open_store(settings.store, data_dir=settings.data_dir)
+    store = await open_store(
+        settings.store, data_dir=settings.data_dir, text=settings.full_text, search_seconds=settings.search_timeout
+    )
     try:
         yield store
     finally:
@@ -73,11 +75,16 @@ async def open_hub(settings: Settings) -> AsyncIterator[Opened]:
             integrity=settings.integrity,
             default_count=settings.default_count,
             max_count=settings.max_count,
+            full_text=settings.full_text,
             binary_threshold=settings.binary_threshold,
             limits=replace(DEFAULT_LIMITS, size=settings.max_body_bytes, depth=settings.max_depth),
         )
         hub = Hub(store, base_url=settings.fhir_base, registry=default_registry(), options=options)
-        yield Opened(settings, store, keys_of(settings, store), hub)
+        await hub.start()
+        try:
+            yield Opened(settings, store, keys_of(settings, store), hub)
+        finally:
+            await hub.stop()
 
 
 def _pepper(settings: Settings) -> bytes:

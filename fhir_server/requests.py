@@ -7,14 +7,16 @@ from typing import Final
 
 
 class InFlight:
-    """key_id: the key it came with. interaction and type: what FHIR calls it; '' on paths that are not FHIR's."""
+    """key_id: the key it came with. interaction and type: what FHIR calls it; '' on paths that are not FHIR's.
+    status: of the answer, 0 before there is one."""
 
-    __slots__ = ("interaction", "key_id", "type")
+    __slots__ = ("interaction", "key_id", "status", "type")
 
     def __init__(self) -> None:
         self.key_id = ""
         self.interaction = ""
         self.type = ""
+        self.status = 0
 
 
 in_flight: ContextVar[InFlight | None] = ContextVar("in_flight", default=None)

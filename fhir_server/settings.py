@@ -54,7 +54,10 @@ class Settings(BaseSettings):
     )
     default_count: int = Field(20, ge=1, le=10_000, description="Page size of a search or history without _count.")
     max_count: int = Field(1000, ge=1, le=10_000, description="Largest page that _count may ask for.")
-    search_timeout: float = Field(30.0, gt=0, description="Seconds after which a search is refused as too costly.")
+    full_text: bool = Field(
+        False, description="Whether _text and _content can be searched; it takes a full-text index, once made kept."
+    )
+    search_timeout: float = Field(10.0, gt=0, description="Seconds after which a search is refused as too costly.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="Origins that browsers may call from, separated by commas; '*' is any, empty is none."
     )
@@ -65,6 +68,9 @@ class Settings(BaseSettings):
     )
     broker_url: str | None = Field(
         None, description="Celery broker that wakes workers; by default files in the data directory."
+    )
+    healthsage_token_limit: int = Field(
+        1_000_000, ge=0, description="Output tokens that a HealthSage key may use when it has no limit of its own."
     )
     engine: str = Field("rules", description="Extraction engine, by its name in the entry points fhir_server.engines.")
 

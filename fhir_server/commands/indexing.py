@@ -16,8 +16,6 @@ def extractor(hub: Hub) -> Callable[[str, bytes], Entries]:
     from fhir_server.search.extract import extract_bytes
 
     def extract(type: str, body: bytes) -> Entries:
-        return extract_bytes(
-            type, body, base_urls=hub.base_urls, registry=hub.registry, text=hub.options.full_text
-        )
+        return extract_bytes(type, body, base_urls=hub.base_urls, registry=hub.registry, text=hub.options.full_text)
 
     return extract

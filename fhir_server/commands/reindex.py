@@ -36,7 +36,9 @@ def command(settings: Settings, types: tuple[str, ...]) -> None:
         async with open_hub(settings) as opened:
             with progress("Reindexing", "resources") as shown:
                 return await opened.store.reindex(
-                    extractor(opened.hub), types=types, progress=lambda done, total: shown.show(done=done, total=total, count=done)
+                    extractor(opened.hub),
+                    types=types,
+                    progress=lambda done, total: shown.show(done=done, total=total, count=done),
                 )
 
     started = time.monotonic()
