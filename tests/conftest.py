@@ -45,7 +45,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-_SECRET = re.compile(r"\b(fhir_[A-Za-z0-9_\-]{20,}|[A-Za-z0-9_]+_[A-Za-z0-9_\-]{30,})\b")
+_SECRET = re.compile(r"\b(fsk_[A-Za-z0-9]+_[A-Za-z0-9_\-]{20,})")
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 20) -> None:

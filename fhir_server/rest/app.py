@@ -25,14 +25,14 @@ from fhir_server.rest.body import ClientGone
 from fhir_server.rest.capability import Capabilities
 from fhir_server.rest.cors import Cors
 from fhir_server.rest.errors import UriTooLong, error_response
-from fhir_server.rest.formats import JSON, Format
+from fhir_server.rest.formats import JSON
 from fhir_server.rest.headers import NO_PREFERENCE, etag_values, http_date, parse_prefer
 from fhir_server.rest.interactions import HANDLERS, check_preferences
 from fhir_server.rest.negotiate import ONLY_R4B, Accepted, accepted
 from fhir_server.rest.options import RestOptions
 from fhir_server.rest.params import decode, general, parse_query
 from fhir_server.rest.request import Request
-from fhir_server.rest.respond import RawHeaders, Response, accepts_gzip, gather, send_bytes, send_stream
+from fhir_server.rest.respond import RawHeaders, Response, accepts_gzip, begun, gather, send_bytes, send_stream
 from fhir_server.rest.route import Router, allow_header
 from fhir_server.security.caller import ANONYMOUS, Caller
 
@@ -101,15 +101,25 @@ class FhirApp:
             plain = method == "GET" and not scope["query_string"] and b"prefer" not in headers
             if plain and await self._plain_read(scope, headers, request_id, told, send):
                 return "read", told.type, 200
-            response = await self._answer(scope, headers, receive, told)
+            response = await _shaped(await self._answer(scope, headers, receive, told), told)
         except ClientGone:
             return told.interaction, told.type, 499
         except Exception as error:
             # Whatever happens, the client gets an OperationOutcome.
-            response = error_response(error, request_id)
-            told.accepted = told.accepted or _accept_or_default(headers)
+            response = await self._failure(error, request_id, told, headers)
         status = await self._send(response, told, headers, request_id, method == "HEAD", send)
         return told.interaction, told.type, status
+
+    async def _failure(
+        self, error: Exception, request_id: bytes, told: _Told, headers: Mapping[bytes, bytes]
+    ) -> Response:
+        response = error_response(error, request_id)
+        told.accepted = told.accepted or _accept_or_default(headers)
+        try:
+            return await _shaped(response, told)
+        except Exception as second:  # the outcome itself cannot be written in that format
+            told.accepted, told.indent = _DEFAULT, False
+            return await _shaped(error_response(second, request_id), told)
 
     async def _plain_read(
         self, scope: Scope, headers: Mapping[bytes, bytes], request_id: bytes, told: _Told, send: Send
@@ -232,31 +242,16 @@ class FhirApp:
         head: bool,
         send: Send,
     ) -> int:
-        accept, indent = told.accepted or _DEFAULT, told.indent
         answer, body = response.headers, response.body
         answer.append((b"x-request-id", request_id))
         answer += _ALWAYS
         answer += self._cors.headers(headers.get(b"origin"))
-        if not isinstance(body, bytes) and (indent or not accept.format.plain) and not response.raw:
-            body = await gather(body)
         if isinstance(body, bytes):
-            if body and not response.raw:
-                try:
-                    body = _shaped(body, accept.format, indent)
-                except Exception as error:
-                    response = error_response(error, request_id)
-                    response.headers.append((b"x-request-id", request_id))
-                    answer, body = response.headers, response.body
-                    accept = _DEFAULT
-                answer.append((b"content-type", accept.content_type))
-            assert isinstance(body, bytes)
             level = self._gzip_level(headers, len(body))
             await send_bytes(send, response.status, answer, body, head=head, gzip_level=level)
-            return response.status
-        if not response.raw:
-            answer.append((b"content-type", accept.content_type))
-        level = self._options.gzip_level if accepts_gzip(headers.get(b"accept-encoding", b"")) else None
-        await send_stream(send, response.status, answer, body, head=head, gzip_level=level)
+        else:
+            level = self._options.gzip_level if accepts_gzip(headers.get(b"accept-encoding", b"")) else None
+            await send_stream(send, response.status, answer, body, head=head, gzip_level=level)
         return response.status
 
     def _gzip_level(self, headers: Mapping[bytes, bytes], size: int) -> int | None:
@@ -296,7 +291,15 @@ def _accept_or_default(headers: Mapping[bytes, bytes]) -> Accepted:
         return _DEFAULT
 
 
-def _shaped(body: bytes, format: Format, indent: bool) -> bytes:
-    if indent:
-        body = pretty(body) if format.plain else body
-    return format.write(body)
+async def _shaped(response: Response, told: _Told) -> Response:
+    """The response with its body in the format asked for, and so far made that a refusal can no longer come."""
+    if response.raw or not response.body:
+        return response
+    accept = told.accepted or _DEFAULT
+    plain = accept.format.plain and not told.indent
+    if not isinstance(response.body, bytes):
+        response.body = await begun(response.body) if plain else await gather(response.body)
+    if isinstance(response.body, bytes) and not plain:
+        response.body = pretty(response.body) if accept.format.plain else accept.format.write(response.body)
+    response.headers.append((b"content-type", accept.content_type))
+    return response

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from fhir_server.hub import Hub
+from fhir_server.interactions.patch import JSON_PATCH
 from fhir_server.operations.registry import Operation, operations
 from fhir_server.r4b.codec import instant
 from fhir_server.r4b.definitions import definitions
@@ -79,7 +80,7 @@ class Capabilities:
             "implementation": {"description": "FHIR R4B server", "url": self._hub.base_url},
             "fhirVersion": FHIR_VERSIONS[version],
             "format": [media for each in formats() for media in (*each.media_types, each.name)],
-            "patchFormat": list(patch_formats()),
+            "patchFormat": [JSON_PATCH],
             "rest": [
                 {
                     "mode": "server",
@@ -121,13 +122,6 @@ class Capabilities:
             "searchParam": _parameters(parameters),
             **_operations("type", type),
         }
-
-
-def patch_formats() -> tuple[str, ...]:
-    """Media types that PATCH takes, from the code that applies them."""
-    from fhir_server.interactions import patch
-
-    return tuple(getattr(patch, "MEDIA_TYPES", ("application/json-patch+json",)))
 
 
 def _parameters(parameters: Any) -> list[dict[str, str]]:

@@ -8,15 +8,8 @@ from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 from typing import Final, Literal
 
-from fhir_server.r4b.outcome import BadRequest
-
 _ETAG: Final = re.compile(r'\s*(?:W/)?"([^"\x00-\x20]*)"\s*(?:,|\Z)')
 Return = Literal["minimal", "representation", "OperationOutcome"]
-
-
-def etag(version: int) -> str:
-    """The weak ETag of a version."""
-    return f'W/"{version}"'
 
 
 @lru_cache(maxsize=4096)
@@ -31,27 +24,6 @@ def parse_http_date(text: str) -> int | None:
         return int(parsedate_to_datetime(text).timestamp())
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-
-
-def if_match_version(text: str | None) -> int | None:
-    """If-Match as a version number: None when absent or '*', -1 when it can match no version.
-
-    Raises BadRequest when it is not an ETag at all. A bare number is taken for what it means.
-    """
-    if text is None or text.strip() == "*":
-        return None
-    stripped = text.strip()
-    if stripped.isascii() and stripped.isdigit():
-        return _version_number(stripped)
-    tags = etag_values(stripped)
-    if tags is None or len(tags) != 1:
-        raise BadRequest('If-Match must be one ETag of a version, such as W/"3".')
-    return _version_number(tags[0])
-
-
-def _version_number(text: str) -> int:
-    # A version that no store could have counted to; -1 equals no version.
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1
 
 
 def etag_values(text: str) -> list[str] | None:

@@ -72,8 +72,7 @@ async def send_stream(
     head: bool,
     gzip_level: int | None,
 ) -> None:
-    """One answer in chunks. The first one is awaited before the status is sent: a refusal can still be one."""
-    first = await anext(chunks, b"")
+    """One answer in chunks. Raises BrokenStream when they end by a failure."""
     if head:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
@@ -83,14 +82,31 @@ async def send_stream(
         headers.append((b"content-encoding", b"gzip"))
         squeezer = zlib.compressobj(gzip_level, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    piece = squeezer.compress(first) if squeezer else first
-    if piece:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    async for chunk in chunks:
-        piece = squeezer.compress(chunk) if squeezer else chunk
-        if piece:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    try:
+        async for chunk in chunks:
+            piece = squeezer.compress(chunk) if squeezer else chunk
+            if piece:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except Exception as error:
+        # The connection must break, or half an answer would look whole; the message may quote a patient's data.
+        raise BrokenStream(f"{type(error).__qualname__} in the middle of an answer") from None
     await send({"type": "http.response.body", "body": squeezer.flush() if squeezer else b""})
+
+
+class BrokenStream(Exception):
+    """An answer failed after its first part was sent."""
+
+
+async def begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same stream with its first chunk made: what refuses does so here, before a status is sent."""
+    first = await anext(chunks, b"")
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+    return whole()
 
 
 async def gather(chunks: AsyncIterator[bytes]) -> bytes:

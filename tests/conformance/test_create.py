@@ -136,6 +136,7 @@ def test_conditional_create_with_a_parameter_that_is_none_is_refused(fhir: httpx
 
 
 def test_a_decimal_keeps_its_digits(fhir: httpx.Client, mark: str) -> None:
-    body = b'{"resourceType":"Observation","id":"%s","status":"final","code":{"text":"x"},"valueQuantity":{"value":0.0100}}'
+    body = b'{"resourceType":"Observation","id":"%s","status":"final","code":{"text":"x"},'
+    body += b'"valueQuantity":{"value":0.0100}}'
     put(fhir, f"Observation/{mark}", body % mark.encode())
     assert b'"value":0.0100' in fhir.get(f"Observation/{mark}").content

@@ -17,7 +17,8 @@ TYPES = ["Patient", "Observation", "Bundle", "Binary", "ValueSet", "Task", "Enco
 NASTY: list[Any] = [
     None, True, False, 0, -1, 1e308, 10**40, 0.1, "", " ", "\x00", "é", "\U0001f4a9", "a" * 5000, "../../etc/passwd",
     "' OR 1=1 --", "$", "|", ",", "\\", "2020-02-30", "9999-12-31T23:59:59.999999999+14:00", "0000", "urn:uuid:x", "#",
-    "Patient/", "http://", "%s%n", "{}", [], {}, [[]], [None], {"a": None}, {"resourceType": "Patient"}, "gt", "ap1e999",
+    "Patient/", "http://", "%s%n", "{}", [], {}, [[]], [None], {"a": None}, {"resourceType": "Patient"}, "gt",
+    "ap1e999",
 ]  # fmt: skip
 NAMES = [
     "name", "birthdate", "identifier", "gender:not", "code", "_id", "_lastUpdated", "_sort", "_count", "_include",

@@ -44,7 +44,7 @@ def test_a_name_parameter_looks_in_all_parts(fhir: httpx.Client, named: dict[str
     assert names(fhir, named, name="mullers") == {"Mullerson"}
 
 
-@pytest.mark.parametrize("value", ["%", "_", "50%\\_", "*", "?", "["])
+@pytest.mark.parametrize("value", ["%", "_", "*", "?", "["])
 def test_wildcards_of_a_store_mean_nothing(fhir: httpx.Client, named: dict[str, str], value: str) -> None:
     assert names(fhir, named, family=value) == set()
 

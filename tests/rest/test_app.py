@@ -36,6 +36,8 @@ class FakeHub:
 
     async def operation(self, caller: Caller, name: str, request: OperationRequest) -> OperationResult:
         async def chunks() -> AsyncIterator[bytes]:
+            if name == "refuse-test":
+                raise NotFound("Not here.")
             for _ in range(100):
                 yield b'{"resourceType":"Bundle"} ' * 10
 
@@ -111,6 +113,13 @@ async def test_a_streamed_answer_arrives_whole(client: httpx.AsyncClient) -> Non
     zipped = await client.get("$stream-test", headers={"Accept-Encoding": "gzip"})
     assert plain.content == zipped.content == b'{"resourceType":"Bundle"} ' * 1000
     assert zipped.headers["Content-Encoding"] == "gzip"
+
+
+async def test_a_stream_that_begins_with_a_refusal_is_a_refusal(client: httpx.AsyncClient) -> None:
+    register(Operation("refuse-test", ("system",), (), False, FakeHub().operation, "urn:x"))  # type: ignore[arg-type]
+    answer = await client.get("$refuse-test")
+    assert answer.status_code == 404
+    assert answer.json()["resourceType"] == "OperationOutcome"
 
 
 async def test_an_operation_that_changes_state_is_not_for_get(client: httpx.AsyncClient) -> None:

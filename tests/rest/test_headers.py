@@ -1,10 +1,8 @@
 import pytest
 
-from fhir_server.r4b.outcome import BadRequest
 from fhir_server.rest.headers import (
     Prefer,
     http_date,
-    if_match_version,
     not_modified,
     parse_http_date,
     parse_prefer,
@@ -22,19 +20,6 @@ def test_an_http_date_is_read_back() -> None:
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-01-01", "Thu, 99 Jan 2026 00:00:00 GMT"])
 def test_what_is_no_http_date_is_ignored(text: str) -> None:
     assert parse_http_date(text) is None or text == "2026-01-01"
-
-
-@pytest.mark.parametrize(
-    ("text", "version"), [(None, None), ("*", None), ('W/"3"', 3), ('"3"', 3), ("3", 3), ('W/"abc"', -1), ('W/""', -1)]
-)
-def test_if_match_names_a_version(text: str | None, version: int | None) -> None:
-    assert if_match_version(text) == version
-
-
-@pytest.mark.parametrize("text", ["abc", 'W/"3', 'W/"1", W/"2"', ""])
-def test_an_if_match_that_is_no_etag_is_refused(text: str) -> None:
-    with pytest.raises(BadRequest):
-        if_match_version(text)
 
 
 @pytest.mark.parametrize(
