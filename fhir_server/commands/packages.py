@@ -76,6 +76,8 @@ def install(settings: Settings, files: tuple[Path, ...], search_parameters: bool
 
 def read_package(file: Path, types: frozenset[str] | set[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """(package.json, resources of those types with an id). Raises NotAPackage."""
+    from fhir_server.r4b.codec import decode
+
     manifest: dict[str, Any] | None = None
     resources: list[dict[str, Any]] = []
     try:
@@ -83,7 +85,7 @@ def read_package(file: Path, types: frozenset[str] | set[str]) -> tuple[dict[str
             if name == "package.json":
                 manifest = msgspec.json.decode(content, type=dict[str, Any])
                 continue
-            found = msgspec.json.decode(content)
+            found = decode(content)
             if isinstance(found, dict) and found.get("resourceType") in types and isinstance(found.get("id"), str):
                 resources.append(found)
     except (tarfile.TarError, OSError, EOFError, msgspec.MsgspecError) as error:
@@ -137,7 +139,7 @@ async def _is_there(hub: Any, resource: dict[str, Any]) -> bool:
     if version is None or version.body is None:
         return False
     kept = decode(version.body)
-    return _without_stamps(kept) == _without_stamps(decode(msgspec.json.encode(resource)))
+    return _without_stamps(kept) == _without_stamps(resource)
 
 
 def _without_stamps(resource: dict[str, Any]) -> dict[str, Any]:
