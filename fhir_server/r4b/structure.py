@@ -52,8 +52,10 @@ def under(step: str, problems: list[Problem]) -> list[Problem]:
 
 
 @lru_cache(maxsize=4096)
-def object_check(content: str) -> Check:
-    """The check for a JSON object of a resource type, data type or backbone path."""
+def object_check(content: str, valued: bool = False) -> Check:
+    """The check for a JSON object of a resource type, data type or backbone path.
+
+    valued: the object stands beside a primitive value, so an id alone is enough."""
     handlers: dict[str, Handler] = {}
     required: list[tuple[str, str]] = []
     choices: list[tuple[Element, frozenset[str]]] = []
@@ -101,7 +103,7 @@ def object_check(content: str) -> Check:
             text_or_none = rule(value)
             if text_or_none:
                 problems.append(Problem("", "invariant", text_or_none))
-        if not is_resource and (not value or (len(value) == 1 and "id" in value)):
+        if not is_resource and (not value or (len(value) == 1 and "id" in value and not valued)):
             problems.append(Problem("", "invariant", "An element must have a value or children (ele-1); leave it out."))
         return problems or None
 
@@ -200,11 +202,7 @@ def _add_handlers(handlers: dict[str, Handler], element: Element, name: str, typ
             content == "Extension" and element.name == "url"
         )
         if not attribute and code != "xhtml":
-            sibling = object_check("Element")
-            if element.max == 1:
-                handlers["_" + name] = _one(element.name, sibling)
-            else:
-                handlers["_" + name] = _sibling_list(element, name, sibling)
+            handlers["_" + name] = _sibling(element.name, name) if element.max == 1 else _sibling_list(element, name)
         return
     check = _complex_check(element, type_, content)
     handlers[name] = _one(element.name, check) if element.max == 1 else _many(element, check)
@@ -335,7 +333,19 @@ def _primitive_list(element: Element, sibling: str, test: Test) -> Handler:
     return handler
 
 
-def _sibling_list(element: Element, name: str, check: Check) -> Handler:
+def _sibling(label: str, name: str) -> Handler:
+    """For ``_birthDate``: the id and extensions of a primitive."""
+    alone, beside = _one(label, object_check("Element")), _one(label, object_check("Element", valued=True))
+
+    def handler(value: Any, parent: dict[str, Any], context: Context) -> Problems:
+        return (beside if name in parent else alone)(value, parent, context)
+
+    return handler
+
+
+def _sibling_list(element: Element, name: str) -> Handler:
+    alone, beside = object_check("Element"), object_check("Element", valued=True)
+
     def handler(value: Any, parent: dict[str, Any], context: Context) -> Problems:
         wrong = _not_a_list(element, value)
         if wrong:
@@ -347,7 +357,8 @@ def _sibling_list(element: Element, name: str, check: Check) -> Handler:
             problems.append(Problem(f".{element.name}", "structure", text))
         for index, item in enumerate(value):
             if item is not None:
-                found = check(item, context)
+                valued = type(others) is list and index < len(others) and others[index] is not None
+                found = (beside if valued else alone)(item, context)
                 if found:
                     problems += under(f".{element.name}[{index}]", found)
             elif type(others) is not list:

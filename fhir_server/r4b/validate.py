@@ -52,7 +52,7 @@ def mismatches(data: dict[str, Any], type: str | None, id: str | None) -> list[I
 def check(
     data: dict[str, Any], *, type: str | None = None, id: str | None = None, conditional_references: bool = False
 ) -> None:
-    """Raises BadRequest when type or id differ from the URL, else Unprocessable with all problems if there are errors."""
+    """Raises BadRequest when type or id differ from the URL, else Unprocessable with all problems, if any."""
     wrong = mismatches(data, type, id)
     if wrong:
         raise BadRequest(issues=wrong)
