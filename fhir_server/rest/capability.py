@@ -37,15 +37,7 @@ _SYSTEM_LEVEL: Final = (
 )
 _COMPARTMENT = "http://hl7.org/fhir/CompartmentDefinition/"
 #: Parameters that are the search mechanism itself rather than indexes; the parser takes them for every type.
-_RESULT: Final = (
-    ("_sort", "string"),
-    ("_count", "number"),
-    ("_total", "token"),
-    ("_summary", "token"),
-    ("_elements", "string"),
-    ("_include", "string"),
-    ("_revinclude", "string"),
-)
+_RESULT: Final = ("_sort", "_count", "_total", "_summary", "_elements", "_include", "_revinclude")
 
 
 class Capabilities:
@@ -90,7 +82,7 @@ class Capabilities:
                     },
                     "resource": [self._resource(name, set(types)) for name in types],
                     "interaction": [{"code": code} for code, handler in _SYSTEM_LEVEL if handler in HANDLERS],
-                    **_operations("system", ""),
+                    **self._operations("system", ""),
                     "searchParam": _parameters({}),
                     "compartment": [_COMPARTMENT + name.lower() for name in definitions().compartments],
                 }
@@ -118,10 +110,25 @@ class Capabilities:
             else "not-supported",
             "referencePolicy": ["literal", "logical", *(["enforced"] if hub_options.integrity == "enforce" else [])],
             "searchInclude": ["*", *(f"{type}:{code}" for code in references)],
-            "searchRevInclude": pointing,
+            **({"searchRevInclude": pointing} if pointing else {}),
             "searchParam": _parameters(parameters),
-            **_operations("type", type),
+            **self._operations("type", type),
         }
+
+    def _operations(self, level: str, type: str) -> dict[str, list[dict[str, str]]]:
+        """{"operation": [...]}, or {} when there are none: FHIR has no empty arrays."""
+        found: dict[str, list[dict[str, str]]] = defaultdict(list)
+        for each in operations():
+            if _applies(each, level, type):
+                entry = {"name": each.name, "definition": self._canonical(each.definition)}
+                if each.documentation:
+                    entry["documentation"] = each.documentation
+                found["operation"].append(entry)
+        return dict(found)
+
+    def _canonical(self, definition: str) -> str:
+        """Absolute: an operation of this server's own is defined by an OperationDefinition on it."""
+        return definition if "://" in definition else f"{self._hub.base_url}/{definition}"
 
 
 def _parameters(parameters: Any) -> list[dict[str, str]]:
@@ -131,20 +138,8 @@ def _parameters(parameters: Any) -> list[dict[str, str]]:
         if each.description:
             entry["documentation"] = each.description
         found.append(entry)
-    found += [{"name": name, "type": type} for name, type in _RESULT if name not in parameters]
+    found += [{"name": name, "type": "special"} for name in _RESULT if name not in parameters]
     return found
-
-
-def _operations(level: str, type: str) -> dict[str, list[dict[str, str]]]:
-    """{"operation": [...]}, or {} when there are none: FHIR has no empty arrays."""
-    found: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for each in operations():
-        if _applies(each, level, type):
-            entry = {"name": each.name, "definition": each.definition}
-            if each.documentation:
-                entry["documentation"] = each.documentation
-            found["operation"].append(entry)
-    return dict(found)
 
 
 def _applies(operation: Operation, level: str, type: str) -> bool:

@@ -22,6 +22,8 @@ from fhir_server.rest.request import Request
 from fhir_server.rest.respond import RawHeaders, Response
 from fhir_server.store.protocol import Version
 
+#: Bodies of operations that are no FHIR format (R4B graphql.html); the operation reads them itself.
+_OTHER_BODIES: Final = ("application/graphql",)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -224,7 +226,8 @@ async def operation(request: Request) -> Response:
     body = b""
     if posted:
         body = await request.content()
-        body = body_format(request.content_type).read(body) if body else b""
+        if body and request.content_type.partition(";")[0].strip().lower() not in _OTHER_BODIES:
+            body = body_format(request.content_type).read(body)
     result = await request.hub.operation(
         request.caller,
         route.operation,
