@@ -117,3 +117,25 @@ def recogniser() -> Recogniser:
             capitals = phrase.startswith("^")
             phrases.append((phrase[1:] if capitals else phrase, capitals, concept))
     return Recogniser(phrases)
+
+
+@cache
+def _titles() -> dict[str, str]:
+    """Titles of the ICD-10-CM codes that the recogniser's concepts carry."""
+    wanted = {row[3] for row in rows("phrases.tsv.gz") if row[3]}
+    stems = {code: code for code in wanted} | {code[:-1].rstrip("X").rstrip("."): code for code in wanted if len(code) == 8}
+    found: dict[str, str] = {}
+    for kind, code, _, title, _, _, seventh, _ in rows("icd10cm.tsv.gz"):
+        if kind == "code" and code in stems:
+            full = stems[code]
+            if full == code:
+                found[full] = title
+            else:
+                meanings = dict(part.split("=", 1) for part in seventh.split("|") if part)
+                found[full] = f"{title}, {meanings.get(full[-1], '')}".rstrip(", ")
+    return found
+
+
+def title(icd10cm: str) -> str | None:
+    """The title of an ICD-10-CM code that a Concept carries."""
+    return _titles().get(icd10cm)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Literal, Protocol, cast, runtime_checkable
 
@@ -78,7 +78,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A mention that is not a fact about the patient: negated, a relative's, or only imagined. Never to be stored as his."""
+    """A mention that is not a fact about the patient: negated, a relative's, or imagined. Never stored as his."""
 
     mention: Mention
     reason: Reason
@@ -86,7 +86,7 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class ExtractResult:
-    """`mentions` in the order of the text, without overlap; `set_aside` likewise. Engine and content versions for Provenance."""
+    """`mentions` in the order of the text, without overlap; `set_aside` likewise. Versions are for Provenance."""
 
     mentions: tuple[Mention, ...]
     set_aside: tuple[SetAside, ...] = ()
@@ -123,7 +123,7 @@ class ExtractEngine(Engine, Protocol):
     def extract(self, request: ExtractRequest) -> ExtractResult: ...
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str) -> Engine:
     """The installed engine called `name`. Loaded once per process; raises UnknownEngine."""
     for point in entry_points(group=GROUP):
