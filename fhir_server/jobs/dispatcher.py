@@ -67,7 +67,10 @@ class Dispatcher:
         self._told.clear()
         wanted = ",".join(sorted(states.WAITING | {"in-progress"}))
         tasks = await self._runtime.hub.find(
-            SYSTEM, "Task", [("status", wanted), ("_sort", "_lastUpdated")], limit=1_000_000
+            SYSTEM,
+            "Task",
+            [("code", ",".join(self._runtime.runners)), ("status", wanted), ("_sort", "_lastUpdated")],
+            limit=1_000_000,
         )
         for task in tasks:
             self._note(task)

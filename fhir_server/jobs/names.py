@@ -42,14 +42,11 @@ def is_own(url: object, kind: str, name: str) -> bool:
 
 
 def codes_in(concept: Mapping[str, Any] | None, system: str) -> Iterator[str]:
-    """Codes of a CodeableConcept that are of the own code system `system`, or of no system at all; then its text."""
+    """Codes of a CodeableConcept that are of the own code system `system`, or of no system at all."""
     for coding in (concept or {}).get("coding") or ():
         code = coding.get("code")
         if code and ("system" not in coding or is_own(coding["system"], "CodeSystem", system)):
             yield code
-    text = (concept or {}).get("text")
-    if isinstance(text, str):
-        yield text
 
 
 def own_extension(element: Mapping[str, Any], name: str) -> Json | None:
@@ -79,9 +76,12 @@ def value_of(item: Mapping[str, Any]) -> Any:
 
 
 def parameters(items: Sequence[Mapping[str, Any]] | None, name: str) -> Iterator[Any]:
-    """Values of the Task.input (or Task.output) items whose type is the own task-parameter `name`."""
+    """Values of the Task.input (or Task.output) items whose type is the own task-parameter `name`, as a coding or
+    (from a client that knows no codes) as text; "letter_date" counts as "letter-date"."""
     for item in items or ():
-        if any(code.replace("_", "-") == name for code in codes_in(item.get("type"), "task-parameter")):
+        type = item.get("type") or {}
+        said = [*codes_in(type, "task-parameter"), type.get("text") or ""]
+        if any(code.replace("_", "-") == name for code in said):
             value = value_of(item)
             if value is not None:
                 yield value
