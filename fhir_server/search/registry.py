@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, cast
 
 from fhir_server.r4b.definitions import SearchParameter, definitions
-from fhir_server.search.paths import ExpressionError, leaves_of
+from fhir_server.search.paths import ExpressionError, Leaf, leaves_of
 from fhir_server.search.program import Program
 from fhir_server.search.values import SPECIAL_VALUES, emitter, implied_systems
 
@@ -49,6 +49,8 @@ class Registry:
         self._of_type: dict[str, Mapping[str, SearchParameter]] = {}
         self._programs: dict[str, Program] = {}
         self._shapes: dict[tuple[str, str], Shape] = {}
+        #: What others derived from this generation of the parameters; emptied when it changes.
+        self.memo: dict[Any, Any] = {}
 
     def get(self, type: str, code: str) -> SearchParameter | None:
         """The active parameter `code` of resource type `type`."""
@@ -147,6 +149,19 @@ class Registry:
         types = self._component_types(parameter)
         return [types[component.definition] for component in parameter.components]
 
+    def component_shapes(self, type: str, parameter: SearchParameter) -> Sequence[Shape]:
+        """What a composite's components index on `type`, in order."""
+        key = ("components", type, parameter.url)
+        found: Sequence[Shape] | None = self.memo.get(key)
+        if found is None:
+            kinds = self.component_types(parameter)
+            places = leaves_of(parameter.expression, type)
+            found = self.memo[key] = [
+                _shape_of([leaf for place in places for leaf in leaves_of(component.expression, place.type)], kind)
+                for component, kind in zip(parameter.components, kinds, strict=True)
+            ]
+        return found
+
     def _component_types(self, *parameters: SearchParameter) -> dict[str, str]:
         types: dict[str, str] = {}
         for parameter in parameters:
@@ -167,6 +182,7 @@ class Registry:
         self._of_type.clear()
         self._programs.clear()
         self._shapes.clear()
+        self.memo.clear()
 
 
 @lru_cache(maxsize=256)
@@ -185,11 +201,15 @@ def _shape(type: str, parameter: SearchParameter) -> Shape:
         leaves = leaves_of(parameter.expression, type)
     except ExpressionError:
         return Shape((), frozenset())
-    leaves = tuple(leaf for leaf in leaves if emitter(parameter.type, leaf.type, leaf.element) is not None)
+    return _shape_of(leaves, parameter.type)
+
+
+def _shape_of(leaves: Sequence[Leaf], kind: str) -> Shape:
+    leaves = [leaf for leaf in leaves if emitter(kind, leaf.type, leaf.element) is not None]
     types = frozenset(leaf.type for leaf in leaves)
     tables: list[Table] = []
-    if parameter.type != "reference":
-        tables.append(parameter.type)  # type: ignore[arg-type]
+    if kind != "reference":
+        tables.append(cast(Table, kind))
     else:
         if types - _CANONICALS or not types:
             tables.append("reference")
