@@ -123,7 +123,9 @@ def recogniser() -> Recogniser:
 def _titles() -> dict[str, str]:
     """Titles of the ICD-10-CM codes that the recogniser's concepts carry."""
     wanted = {row[3] for row in rows("phrases.tsv.gz") if row[3]}
-    stems = {code: code for code in wanted} | {code[:-1].rstrip("X").rstrip("."): code for code in wanted if len(code) == 8}
+    stems = {code: code for code in wanted} | {
+        code[:-1].rstrip("X").rstrip("."): code for code in wanted if len(code) == 8
+    }
     found: dict[str, str] = {}
     for kind, code, _, title, _, _, seventh, _ in rows("icd10cm.tsv.gz"):
         if kind == "code" and code in stems:

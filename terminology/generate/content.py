@@ -1,7 +1,7 @@
 """Builds snomed-gps.tsv.gz, icd10cm.tsv.gz and disease-ontology.tsv.gz from their published sources.
 
-    python -m terminology.generate.content --gps ValueSet-snomed-intl-gps.json --icd10cm icd10c-tabular-April-1-2026.xml \
-        --doid disease-ontology-xrefs.tsv.gz --out terminology/data
+    python -m terminology.generate.content --gps ValueSet-snomed-intl-gps.json \
+        --icd10cm icd10c-tabular-April-1-2026.xml --doid disease-ontology-xrefs.tsv.gz --out terminology/data
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def _notes(element: etree._Element, tag: str) -> str:
 
 
 def _seventh(element: etree._Element) -> str:
-    return "|".join(f"{e.get('char')}={' '.join((e.text or '').split())}" for e in element.findall("sevenChrDef/extension"))
+    return "|".join(
+        f"{e.get('char')}={' '.join((e.text or '').split())}" for e in element.findall("sevenChrDef/extension")
+    )
 
 
 def icd10cm_rows(tabular: Path) -> Iterator[tuple[str, ...]]:
@@ -97,7 +99,9 @@ def main() -> None:
         header = ("kind", "code", "parent", "title", "inclusion", "includes", "seventh", "leaf")
         print(write(given.out / "icd10cm.tsv.gz", header, icd10cm_rows(given.icd10cm)))
     if given.doid:
-        print(write(given.out / "disease-ontology.tsv.gz", ("doid", "label", "snomed", "icd10cm"), doid_rows(given.doid)))
+        print(
+            write(given.out / "disease-ontology.tsv.gz", ("doid", "label", "snomed", "icd10cm"), doid_rows(given.doid))
+        )
 
 
 if __name__ == "__main__":

@@ -22,14 +22,14 @@ from terminology.generate.content import write
 NAME = re.compile(r"^(?P<term>.*) \((?P<tag>[^()]*)\)$")
 
 TYPES = frozenset(
-    "disorder finding procedure regime/therapy event".split() + ["morphologic abnormality", "medicinal product"]
+    ("disorder", "finding", "procedure", "regime/therapy", "event", "morphologic abnormality", "medicinal product")
 )
 TOO_COMMON = frozenset(
     """disease shock scar wound burn fistula cyst polyp vomiting flushing flashing weal milia contusion abscess abrasion
     ischemia disorder syndrome poisoning injury infection neurosis partialism birthmark sprue coma mania
     trimming consultation aspiration inspection scraping injection excision reexcision traction procedure palpation
     triage imaging counseling education distraction centesis stereotests transfusion catheterization
-    tenderness mass lesion""".split()
+    tenderness mass lesion""".split()  # noqa: SIM905
 )
 FINDINGS = frozenset(
     """apnea delusions anuria viremia cyanosis tachycardia bronchospasm pyuria bacteremia foot-drop hallucinations
@@ -44,7 +44,7 @@ FINDINGS = frozenset(
     tenesmus chorea petechiae tachypnea senility albuminuria dysesthesia incoordination ecchymosis encopresis
     microalbuminuria phonophobia menometrorrhagia malaise fever hypothermia menorrhagia lightheadedness hypesthesia
     vertigo dizziness giddiness hematochezia nausea purpura meningism anasarca hypovolemia homeless polypharmacy
-    epistaxis obese""".split()
+    epistaxis obese""".split()  # noqa: SIM905
 )
 SKIPPED = re.compile(
     r"^(able to|unable to|does|does not|finding of|finding related|normal|no |history|family history|past history|"
@@ -86,6 +86,7 @@ BRITISH = [
 ]
 CANCER = re.compile(r"^(?:malignant (?:tumor|neoplasm)|carcinoma|cancer) of (?P<site>.+)$")
 OF = re.compile(r"^(?P<head>[a-z]+(?: [a-z]+)?) of (?:the )?(?P<site>[a-z]+(?: [a-z]+){0,2})$")
+NOT_TURNED = ("history", "lack", "loss", "fear", "use", "state", "sense", "level", "presence")
 CAUSED = re.compile(r"^(?P<head>infection|disease|pneumonia|meningitis|sepsis) caused by (?P<agent>.+)$")
 
 
@@ -115,7 +116,11 @@ def spellings(phrase: str) -> Iterator[str]:
 def plural(phrase: str) -> str | None:
     """The phrase with its last word in the plural, None where that makes no word."""
     last = phrase.rsplit(" ", 1)[-1]
-    if len(last) < 4 or not last.isalpha() or last.endswith(("s", "ia", "ism", "osis", "itis", "us", "ed", "ing", "al")):
+    if (
+        len(last) < 4
+        or not last.isalpha()
+        or last.endswith(("s", "ia", "ism", "osis", "itis", "us", "ed", "ing", "al"))
+    ):
         return None
     if last.endswith("y") and last[-2] not in "aeiou":
         return phrase[:-1] + "ies"
@@ -136,10 +141,9 @@ def orders(term: str) -> Iterator[tuple[str, int]]:
             yield phrase, 2
         yield f"malignant neoplasm of {site}", 2
         yield f"malignant tumor of {site}", 2
-    elif found := OF.match(term):
-        if found["head"] not in ("history", "lack", "loss", "fear", "use", "state", "sense", "level", "presence"):
-            yield f"{found['site']} {found['head']}", 2
-            yield f"{found['head']} of the {found['site']}", 2
+    elif (found := OF.match(term)) and found["head"] not in NOT_TURNED:
+        yield f"{found['site']} {found['head']}", 2
+        yield f"{found['head']} of the {found['site']}", 2
     if found := CAUSED.match(term):
         yield f"{found['agent']} {found['head']}", 2
     if " due to " in term:
@@ -221,8 +225,11 @@ def concepts() -> list[Known]:
             concept.icd10cm = icd10cm or concept.icd10cm
         else:
             concept = known.setdefault(f"?{number}", Known(f"?{number}", "", tag, icd10cm))
-        variants = [phrase] if case else [s for v in (phrase, plural(phrase) if snomed != "-" else None) if v
-                                          for s in spellings(v)]
+        variants = (
+            [phrase]
+            if case
+            else [s for v in (phrase, plural(phrase) if snomed != "-" else None) if v for s in spellings(v)]
+        )
         for variant in variants:
             claim(concept, variant, 0 if variant == phrase else 1)
         if case:

@@ -1,9 +1,9 @@
-"""What a sentence says of a concept: asserted, doubted, denied, a relative's, imagined, past (after ConText, Harkema 2009).
+"""What a sentence says of a concept: asserted, doubted, denied, a relative's, imagined, past (after ConText, 2009).
 
 The rules are data (``data/context.tsv``: trigger, category, direction, scope). A trigger reaches the concepts after or
-before it in its sentence until a word that ends its reach ("but", "patient has"). Scope "clause" goes on through a list;
-"item" reaches the nearest concept and those that "or", "and" or "vs" join to it; "member" is a relative, who counts only
-when the fact is his ("mother had"), not when he tells it ("mother reports").
+before it in its sentence until a word that ends its reach ("but", "patient has"). Scope "clause" goes on through a
+list; "item" reaches the nearest concept and those that "or", "and" or "vs" join to it; "member" is a relative, who
+counts only when the fact is his ("mother had"), not when he tells it ("mother reports").
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import ahocorasick
@@ -66,7 +67,7 @@ def _triggers() -> tuple[ahocorasick.Automaton, list[tuple[int, tuple[Role, ...]
         trigger, category, direction, scope = line.split("\t")
         roles.setdefault(" ".join(fold(trigger).split()), []).append(Role(category, direction, scope))
     automaton = ahocorasick.Automaton(ahocorasick.STORE_INTS)
-    entries = []
+    entries: list[tuple[int, tuple[Role, ...]]] = []
     for trigger, found in roles.items():
         automaton.add_word(trigger, len(entries))
         entries.append((len(trigger), tuple(found)))
@@ -99,10 +100,10 @@ def triggers(folded: str) -> list[Trigger]:
 
 
 _TELLS = re.compile(
-    r"^(?:'s|s)?[ ,]+(?:\w+ ){0,2}?(?:reports?|reported|reporting|states?|stated|says|said|notes?|noted|notices?|noticed|"
-    r"denies|denied|brought|brings|called|calls|describes?|described|gives|gave|thinks|thought|feels|felt|believes?|"
-    r"concerned|worried|observed|witnessed|found (?:him|her|the patient|patient)|mentions?|mentioned|endorses?|confirms?|"
-    r"confirmed|provides?|provided|who provides|who reports|asks?|asked|wants|requests|gives the history|present|"
+    r"^(?:'s|s)?[ ,]+(?:\w+ ){0,2}?(?:reports?|reported|reporting|states?|stated|says|said|notes?|noted|"
+    r"notices?|noticed|denies|denied|brought|brings|called|calls|describes?|described|gives|gave|thinks|thought|feels|felt|believes?|"
+    r"concerned|worried|observed|witnessed|found (?:him|her|the patient|patient)|mentions?|mentioned|endorses?|"
+    r"confirms?|confirmed|provides?|provided|who provides|who reports|asks?|asked|wants|requests|gives the history|present|"
     r"accompanied|translat\w+|interpret\w+)\b"
 )
 _FACT = re.compile(
@@ -112,21 +113,35 @@ _FACT = re.compile(
     r"diabetic|hypertensive|alcoholic|recently|secondary|due|is|was|were|are|:|\()"
 )
 _POINTS_BACK = re.compile(
-    r"(?:\b(?:in|by|for|of|on|and|or)|\(|:|,|[-\u2013]) ?(?:(?:his|her|the|their|a|an|one|two|both|my|patient's|pt's|maternal|paternal|"
+    r"(?:\b(?:in|by|for|of|on|and|or)|\(|:|,|[-\u2013]) ?(?:(?:his|her|the|their|a|an|one|two|both|my|"
+    r"patient's|pt's|maternal|paternal|"
     r"older|younger|late|half|twin|first|second|degree|multiple|several) )*$"
 )
 _JOINS = re.compile(r"^[ \t]*(?:,?[ \t]*(?:and/or|or|and|vs\.?|versus|/|&)[ \t]*)(?:(?:[a-z]+[ \t]+){0,2})$", re.I)
 _COMMA = re.compile(r"^[ \t]*,[ \t]*(?:(?:[a-z]+[ \t]+){0,2})$", re.I)
 _ORJOIN = re.compile(r"\b(?:or|vs|versus)\b|/")
-_LISTED = re.compile(r"^[\s,;/&()]*(?:(?:and|or|nor|any|other|no|recent|new|acute|of|in|the|a|left|right|bilateral|severe|mild)[\s,]+)*$")
+_LISTED = re.compile(
+    r"^[\s,;/&()]*(?:(?:and|or|nor|any|other|no|recent|new|acute|of|in|the|a|left|right|bilateral|severe|mild)[\s,]+)*$"
+)
 _PATIENT = re.compile(r"\b(?:patient|pt|but|however|he reports|she reports|he denies|she denies|i have)\b")
 _RULED = re.compile(r"ruled out|excluded")
+_PASSIVE = re.compile(r"\s*(?:by|with|on|via|based|after|in)\b")
+_HAPPENED = re.compile(
+    r"\b(?:underwent|had|has had|done|performed|completed|status post|s p|showed|shows|revealed|was|were)\b"
+)
 _WHICH = ("which", "who", "since", "then", "on", "now")
 _REACH = 70
 
 
-def assertions(text: str, folded: str, begin: int, end: int, found: Sequence[Trigger], targets: Sequence[Target],
-               section: str | None) -> list[Assertion]:
+def assertions(
+    text: str,
+    folded: str,
+    begin: int,
+    end: int,
+    found: Sequence[Trigger],
+    targets: Sequence[Target],
+    section: str | None,
+) -> list[Assertion]:
     """One assertion for each target of the sentence text[begin:end]. found: the triggers in it; section: its kind."""
     free = [t for t in found if not any(x.start <= t.start and t.end <= x.end for x in targets)]
     stops = [t for t in free if t.has("terminate")]
@@ -142,6 +157,10 @@ def assertions(text: str, folded: str, begin: int, end: int, found: Sequence[Tri
                 marks[index].add(category)
                 if category == "negated" and _denies_a_doubt(free, number):
                     marks[index].add("ruled out")
+    if section == "plan" and not _HAPPENED.search(folded, begin, end):
+        for index, target in enumerate(targets):
+            if target.done:
+                marks[index].add("planned")
     family = section == "family_history" and not re.match(r"\s*(?:the )?(?:patient|pt)\b", folded[begin:end])
     return [_assertion(marks[i], targets[i], family, section) for i in range(len(targets))]
 
@@ -169,8 +188,17 @@ def _assertion(marks: set[str], target: Target, family: bool, section: str | Non
     return Assertion(status, reason, historical)
 
 
-def _reached(text: str, folded: str, begin: int, end: int, free: list[Trigger], number: int, role: Role,
-             stops: list[Trigger], targets: Sequence[Target]) -> list[int]:
+def _reached(
+    text: str,
+    folded: str,
+    begin: int,
+    end: int,
+    free: list[Trigger],
+    number: int,
+    role: Role,
+    stops: list[Trigger],
+    targets: Sequence[Target],
+) -> list[int]:
     """The indexes of the targets that one role of the trigger free[number] reaches."""
     trigger = free[number]
     if role.scope == "member":
@@ -180,6 +208,8 @@ def _reached(text: str, folded: str, begin: int, end: int, free: list[Trigger], 
             after = free[number + 1]
             if after.has("pseudo") and after.start - trigger.end <= 1:
                 return []
+        if role.category == "negated" and _PASSIVE.match(folded, trigger.end, end):
+            return []
         ahead = [i for i, target in enumerate(targets) if target.start >= trigger.end]
         if not ahead:
             return []
@@ -242,17 +272,16 @@ def _joined(text: str, order: list[int], targets: Sequence[Target], *, commas: b
     """The first of `order` and those that a list joins to it. A comma joins when the list ends in "or" (or commas)."""
     result = [order[0]]
     gaps = []
-    for previous, index in zip(order, order[1:], strict=False):
+    for previous, index in pairwise(order):
         one, two = sorted((targets[previous], targets[index]), key=lambda t: t.start)
         gaps.append(text[one.end : two.start])
     for number, index in enumerate(order[1:]):
         gap = gaps[number]
-        if _JOINS.match(gap) or (commas and _COMMA.match(gap)):
-            result.append(index)
-        elif _COMMA.match(gap) and (number and _ORJOIN.search("".join(gaps[:number])) or _ends_in_or(gaps[number:])):
-            result.append(index)
-        else:
+        or_before = number > 0 and _ORJOIN.search("".join(gaps[:number])) is not None
+        comma = _COMMA.match(gap) is not None and (commas or or_before or _ends_in_or(gaps[number:]))
+        if not comma and not _JOINS.match(gap):
             break
+        result.append(index)
     return result
 
 
@@ -268,12 +297,23 @@ def _ends_in_or(gaps: list[str]) -> bool:
 def _member(folded: str, begin: int, end: int, trigger: Trigger, targets: Sequence[Target]) -> list[int]:
     before = folded[begin : trigger.start]
     after = folded[trigger.end : end]
-    if _TELLS.match(after) or re.search(r"\b(?:per|according to|accompanied by|with|to|from|by) (?:\w+ ){0,2}$", before):
-        return [] if not re.match(r"^(?:'s)? who (?:has|had|is|was)\b", after) else _ahead(folded, trigger.end, end, targets)
+    if _TELLS.match(after) or re.search(
+        r"\b(?:per|according to|accompanied by|with|to|from|by) (?:\w+ ){0,2}$", before
+    ):
+        return (
+            []
+            if not re.match(r"^(?:'s)? who (?:has|had|is|was)\b", after)
+            else _ahead(folded, trigger.end, end, targets)
+        )
     behind = [i for i, target in enumerate(targets) if target.end <= trigger.start]
     if behind:
         gap = folded[targets[behind[-1]].end : trigger.start]
-        if len(gap) <= 45 and _POINTS_BACK.search(gap) and ";" not in gap and not re.search(r"\b(?:has|had|and|but)\b", gap[:-1]):
+        if (
+            len(gap) <= 45
+            and _POINTS_BACK.search(gap)
+            and ";" not in gap
+            and not re.search(r"\b(?:has|had|and|but)\b", gap[:-1])
+        ):
             return _joined(folded, behind[::-1], targets, commas=True)
     if _FACT.match(after):
         return _ahead(folded, trigger.end, end, targets)

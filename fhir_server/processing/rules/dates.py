@@ -38,19 +38,45 @@ class Clock:
 _MONTHS = {
     name: number
     for number, names in enumerate(
-        ("jan january", "feb february febr", "mar march", "apr april", "may", "jun june", "jul july", "aug august",
-         "sep sept september", "oct october", "nov november", "dec december"), 1)
+        (
+            "jan january",
+            "feb february febr",
+            "mar march",
+            "apr april",
+            "may",
+            "jun june",
+            "jul july",
+            "aug august",
+            "sep sept september",
+            "oct october",
+            "nov november",
+            "dec december",
+        ),
+        1,
+    )
     for name in names.split()
 }
 _WORDS = {
     word: number
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty".split()
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "  # noqa: SIM905
+        "seventeen eighteen nineteen twenty".split()
     )
-} | {"a": 1, "an": 1, "thirty": 30, "forty": 40, "fifty": 50, "a couple": 2, "a couple of": 2, "couple of": 2,
-     "half a": 0}
-_MONTH = r"(?:jan(?:uary)?|febr?(?:uary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+} | {
+    "a": 1,
+    "an": 1,
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "a couple": 2,
+    "a couple of": 2,
+    "couple of": 2,
+    "half a": 0,
+}
+_MONTH = (
+    r"(?:jan(?:uary)?|febr?(?:uary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
+    r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
 _YEAR = r"(?:19|20)\d\d"
 _DAY = r"(?:3[01]|[12]\d|0?[1-9])"
 _COUNT = r"(?:\d{1,3}|" + "|".join(sorted((w.replace(" ", r"\s+") for w in _WORDS), key=len, reverse=True)) + ")"
@@ -69,8 +95,9 @@ _POINT = re.compile(
     + rf"|(?P<md>{_MONTH}\.?\s+{_DAY}(?:st|nd|rd|th)?)\b(?!\s*(?:mg|ml|%|/))"
     + rf"|(?P<dm>{_DAY}(?:st|nd|rd|th)?(?:\s+of)?\s+{_MONTH})\b"
     + rf"|(?P<span>{_YEAR}\s?[-\u2013]\s?(?:{_YEAR}|present|\d\d(?!\d)))"
-    + rf"|(?P<decade>(?:19|20)\d0['\u2019]?s|(?<=\bthe )(?:(?:early|mid|late)[- ]+)?['\u2019]?[6-9]0['\u2019]?s)\b"
-    + rf"|(?P<year>{_YEAR})(?![\d/]|-\d|\.\d|\s*(?:mg|ml|mcg|units?|cc|kcal|calories|steps|g|iu|m|feet|ft|hours?|hrs?|cells|grams|k)\b)"
+    + r"|(?P<decade>(?:19|20)\d0['\u2019]?s|(?<=\bthe )(?:(?:early|mid|late)[- ]+)?['\u2019]?[6-9]0['\u2019]?s)\b"
+    + rf"|(?P<year>{_YEAR})(?![\d/]|-\d|\.\d|\s*(?:mg|ml|mcg|units?|cc|kcal|calories|steps|g|iu|m|feet|ft|"
+    + r"hours?|hrs?|cells|grams|k)\b)"
     + r"|(?P<short>['\u2019]\d\d)(?![\d'\u2019s])"
     + r")",
     re.I,
@@ -85,7 +112,8 @@ _RELATIVE = re.compile(
     re.I,
 )
 _INM = re.compile(
-    rf"\b(?P<cue>in|since|last|this\s+past|until|by|during|around|early|late)\s+(?:early\s+|late\s+|mid[- ]?)?(?P<m>{_MONTH})\b(?!\.?,?\s*(?:\d|of\s+{_YEAR}))"
+    r"\b(?P<cue>in|since|last|this\s+past|until|by|during|around|early|late)\s+(?:early\s+|late\s+|mid[- ]?)?"
+    rf"(?P<m>{_MONTH})\b(?!\.?,?\s*(?:\d|of\s+{_YEAR}))"
 )
 _ENDS = re.compile(
     r"(?:\b(?:resolved|until|till|through|ended|stopped|remission(?:\s+since)?|ceased|healed|cured|recovered|discontinued|"
@@ -133,7 +161,8 @@ def _maybe(text: str) -> bool:
 
 
 _HINT = re.compile(
-    r"\d|\bago\b|\blast\b|\bpast\b|yesterday|today|tonight|\bthis\b|\bsince\b|\bearlier\b|\bback\b|\bfor\b|\bin (?:[JFMASOND])|\blasting\b|\b[a-z]+[- ](?:day|week|month|year)",
+    r"\d|\bago\b|\blast\b|\bpast\b|yesterday|today|tonight|\bthis\b|\bsince\b|\bearlier\b|"
+    r"\bback\b|\bfor\b|\bin (?:[JFMASOND])|\blasting\b|\b[a-z]+[- ](?:day|week|month|year)",
     re.I,
 )
 
@@ -245,8 +274,17 @@ def _short(text: str, clock: Clock) -> str | None:
 
 
 _POINTS: dict[str, Callable[[str, Clock], str | None]] = {
-    "iso": _iso, "slash": _slash, "my": _my, "mdy": _mdy, "dmy": _mdy, "m_y": _m_y, "md": _md, "dm": _md,
-    "decade": _decade, "year": _plain_year, "short": _short,
+    "iso": _iso,
+    "slash": _slash,
+    "my": _my,
+    "mdy": _mdy,
+    "dmy": _mdy,
+    "m_y": _m_y,
+    "md": _md,
+    "dm": _md,
+    "decade": _decade,
+    "year": _plain_year,
+    "short": _short,
 }
 
 

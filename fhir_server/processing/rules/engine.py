@@ -28,19 +28,43 @@ if TYPE_CHECKING:
     from terminology.recognise import Concept, Found
 
 REPORTED = frozenset(
-    ("disorder", "finding", "procedure", "regime/therapy", "situation", "event", "morphologic abnormality",
-     "substance", "product", "medicinal product", "observable entity")
+    (
+        "disorder",
+        "finding",
+        "procedure",
+        "regime/therapy",
+        "situation",
+        "event",
+        "morphologic abnormality",
+        "substance",
+        "product",
+        "medicinal product",
+        "observable entity",
+    )
 )
 DONE = frozenset(("procedure", "regime/therapy"))
 DRUG = frozenset(("substance", "product", "medicinal product"))
 TESTED = re.compile(
     r"(?:\s*\([^()]{1,20}\))?\s*(?:was|is|of|at|:|=|today|measured|currently|today\s+(?:is|was)|-|,)?\s*"
     r"(?P<value>\d{1,3}(?:\.\d+)?(?:\s?/\s?\d{2,3})?(?:\s?-\s?\d{1,3}(?:\.\d+)?)?"
-    r"(?:\s?(?:%|mm\s?hg|bpm|/min|beats per minute|breaths per minute|\u00b0\s?[fc]|[fc]\b|degrees(?:\s+(?:f|c|fahrenheit|celsius))?|"
+    r"(?:\s?(?:%|mm\s?hg|bpm|/min|beats per minute|breaths per minute|\u00b0\s?[fc]|[fc]\b|"
+    r"degrees(?:\s+(?:f|c|fahrenheit|celsius))?|"
     r"kg/m\^?2|kg/m\u00b2|ml/min(?:/1\.73\s?m2)?|/10|percent))?)",
     re.I,
 )
-ALLERGIC = re.compile(r"\b(?:allerg(?:y|ies|ic)|intoleran(?:t|ce)|(?:adverse )?reactions?|anaphylaxis|hives|rash)\s+(?:to|with|from)\s+(?:\w+\s+){0,2}$|\ballergies?\s*:\s*(?:\w+,?\s+){0,4}$", re.I)
+ALLERGIC = re.compile(
+    r"\b(?:allerg(?:y|ies|ic)|intoleran(?:t|ce)|(?:adverse )?reactions?|anaphylaxis|hives|rash)"
+    r"\s+(?:to|with|from)\s+(?:\w+\s+){0,2}$|\ballergies?\s*:\s*(?:\w+,?\s+){0,4}$",
+    re.I,
+)
+
+
+REACTION = re.compile(
+    r"(?:[-\u2013\u2014:=>]|\b(?:causes?|caused|causing|gives?|gets?|got|with|reaction|developed))\s*(?:\w+\s+){0,2}$",
+    re.I,
+)
+ALLERGENS = frozenset(("111088007", "762952008", "735029006", "44588005", "385420005", "102263004", "372788003"))
+"""Latex, foods, contrast and the like: named in a note only as what someone reacts to."""
 
 
 class RulesEngine:
@@ -97,14 +121,21 @@ def _mentions(request: ExtractRequest) -> Iterator[tuple[Mention, Reason | None]
             yield from _sentence(text, begin, end, section, clock, here, asserted)
 
 
-def _sentence(text: str, begin: int, end: int, section: Section, clock: Clock, here: list[Found],
-              asserted: list[Assertion]) -> Iterator[tuple[Mention, Reason | None]]:
+def _sentence(
+    text: str, begin: int, end: int, section: Section, clock: Clock, here: list[Found], asserted: list[Assertion]
+) -> Iterator[tuple[Mention, Reason | None]]:
     dates = [
-        Dated(d.start + begin, d.end + begin, d.value, d.until, d.ends, d.onset) for d in find_dates(text[begin:end], clock)
+        Dated(d.start + begin, d.end + begin, d.value, d.until, d.ends, d.onset)
+        for d in find_dates(text[begin:end], clock)
     ]
     dates = [d for d in dates if not any(hit.start < d.end and d.start < hit.end for hit in here)]
     candidates = [
-        Candidate(hit.start, hit.end, hit.concept.tag in DONE, what.reason is not None or hit.concept.tag == "observable entity")
+        Candidate(
+            hit.start,
+            hit.end,
+            hit.concept.tag in DONE,
+            what.reason is not None or hit.concept.tag == "observable entity",
+        )
         for hit, what in zip(here, asserted, strict=True)
     ]
     links = link(text, begin, end, dates, candidates) if dates else [Link(c.end) for c in candidates]
@@ -120,9 +151,19 @@ def _sentence(text: str, begin: int, end: int, section: Section, clock: Clock, h
             concept, reason = _allergy(concept, text[hit.start : hit.end]), reason
             if concept.tag in DRUG:
                 reason = reason or "other"
-        elif concept.tag not in DRUG and section.kind == "allergies" and concept.tag in DONE:
+        elif section.kind == "allergies" and _is_reaction(text, begin, hit, concept):
             reason = reason or "other"
+        if concept.snomed in ALLERGENS:
+            continue
         yield _mention(text, hit, concept, what, linked, section, clock.letter, value), reason
+
+
+def _is_reaction(text: str, begin: int, hit: Found, concept: Concept) -> bool:
+    """In a list of allergies: what a drug did ("penicillin (hives)"), not what the patient has now."""
+    if "llerg" in concept.display:
+        return False
+    before = text[begin : hit.start]
+    return before.count("(") > before.count(")") or REACTION.search(before) is not None
 
 
 def _allergy(concept: Concept, said: str) -> Concept:
@@ -136,8 +177,16 @@ def _allergy(concept: Concept, said: str) -> Concept:
     return concept
 
 
-def _mention(text: str, hit: Found, concept: Concept, what: Assertion, linked: Link, section: Section, letter: date,
-             value: str | None) -> Mention:
+def _mention(
+    text: str,
+    hit: Found,
+    concept: Concept,
+    what: Assertion,
+    linked: Link,
+    section: Section,
+    letter: date,
+    value: str | None,
+) -> Mention:
     from terminology.recognise import title
 
     ended = linked.end_date

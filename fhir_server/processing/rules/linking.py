@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fhir_server.processing.rules.dates import Dated
 
@@ -39,9 +40,15 @@ _CUE = re.compile(
     r"\d|\.)[\s,(:.\u2013\u2014-]*)*$",
     re.I,
 )
-_BREAKS = re.compile(r"[;]|\b(?:but|however|although|while|then|and\s+(?:he|she|the\s+patient|patient|now|then|has|had|was|underwent|developed))\b", re.I)
+_BREAKS = re.compile(
+    r"[;]|\b(?:but|however|although|while|then|and\s+(?:he|she|the\s+patient|patient|now|then|has|had|was|underwent|developed))\b",
+    re.I,
+)
 _PAIR = re.compile(r"^\s*(?:and|&|/)\s*(?:[a-z]+\s+){0,2}$", re.I)
-_LIST = re.compile(r"^\s*(?:,|and|,\s*and|&|/|with|via|or|using|through|by|along\s+with|as\s+well\s+as|followed\s+by)\s*(?:[a-z]+\s+){0,3}$", re.I)
+_LIST = re.compile(
+    r"^\s*(?:,|and|,\s*and|&|/|with|via|or|using|through|by|along\s+with|as\s+well\s+as|followed\s+by)\s*(?:[a-z]+\s+){0,3}$",
+    re.I,
+)
 _TAIL = re.compile(r"^[)\]]")
 _FAR = 90
 _EXTENDS = 60
@@ -76,7 +83,9 @@ def _give(link: Link, dated: Dated, distance: int) -> None:
             link.end_date = dated.until
 
 
-def _takes_behind(text: str, candidates: Sequence[Candidate], links: list[Link], behind: list[int], dated: Dated) -> bool:
+def _takes_behind(
+    text: str, candidates: Sequence[Candidate], links: list[Link], behind: list[int], dated: Dated
+) -> bool:
     """Gives a date to the concept right before it, and to those an "and" joins to that one."""
     index = behind[-1]
     nearest = candidates[index]
@@ -101,20 +110,24 @@ def _takes_behind(text: str, candidates: Sequence[Candidate], links: list[Link],
     return True
 
 
-def _takes_ahead(text: str, begin: int, candidates: Sequence[Candidate], links: list[Link], ahead: list[int], dated: Dated) -> None:
+def _takes_ahead(
+    text: str, begin: int, candidates: Sequence[Candidate], links: list[Link], ahead: list[int], dated: Dated
+) -> None:
     """Gives a date that leads ("In 2019 he had X and Y", "3-day history of X") to the concepts after it."""
     index = ahead[0]
     gap = text[dated.end : candidates[index].start]
     if candidates[index].barred or len(gap) > _FAR or _BREAKS.search(gap) or "\n" in gap.strip():
         return
     leads = not text[begin : dated.start].strip(" \t-*\u2022(\n").strip() or re.search(
-        r"(?:\b(?:in|on|since|around|about|from|by|at|early|late|mid|and|the|a|an|with|of|for|,|;)\s*)$", text[begin : dated.start], re.I
+        r"(?:\b(?:in|on|since|around|about|from|by|at|early|late|mid|and|the|a|an|with|of|for|,|;)\s*)$",
+        text[begin : dated.start],
+        re.I,
     )
     if not leads:
         return
     if links[index].date is None:
         _give(links[index], dated, 1 << 20)
-    for previous, following in zip(ahead, ahead[1:], strict=False):
+    for previous, following in pairwise(ahead):
         one, two = candidates[previous], candidates[following]
         if two.barred or not _LIST.match(text[one.end : two.start]):
             break
@@ -131,13 +144,22 @@ def _procedures(text: str, dates: Sequence[Dated], candidates: Sequence[Candidat
             one, two = sorted((candidates[index], candidates[other]), key=lambda c: c.start)
             if not (one.done and two.done) or links[index].date or candidates[index].barred or candidates[other].barred:
                 continue
-            if links[other].date and _LIST.match(text[one.end : two.start]) and (step > 0 or "," not in text[one.end : two.start]):
+            if (
+                links[other].date
+                and _LIST.match(text[one.end : two.start])
+                and (step > 0 or "," not in text[one.end : two.start])
+            ):
                 links[index].date = links[other].date
     spare = [d for d in dates if not d.ends and d.value]
     if len(spare) == 1:
         for index, candidate in enumerate(candidates):
             taken = any(links[i].date for i in range(len(links)))
-            if candidate.done and not candidate.barred and not taken and abs(spare[0].start - candidate.end) <= _FAR * 2:
+            if (
+                candidate.done
+                and not candidate.barred
+                and not taken
+                and abs(spare[0].start - candidate.end) <= _FAR * 2
+            ):
                 between = text[min(spare[0].end, candidate.end) : max(spare[0].start, candidate.start)]
                 if ";" not in between:
                     links[index].date = spare[0].value

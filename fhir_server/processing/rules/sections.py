@@ -35,7 +35,10 @@ def _kinds() -> dict[str, str]:
 
 
 _SHORT_ONLY_AT_LINE_START = 3
-_HEADING = re.compile(r"(?:^|(?<=[.;!?\n]))[ \t>*#\-\u2022]*(?:\d{1,2}[.)][ \t]+)?([A-Za-z][A-Za-z/&' \-]{0,45}?)[ \t]*(?:\*\*)?[ \t]*:", re.M)
+_HEADING = re.compile(
+    r"(?:^|(?<=[.;!?\n]))[ \t>*#\-\u2022]*(?:\d{1,2}[.)][ \t]+)?([A-Za-z][A-Za-z/&' \-]{0,45}?)[ \t]*(?:\*\*)?[ \t]*:",
+    re.M,
+)
 _BARE = re.compile(r"^[ \t>*#]*([A-Za-z][A-Za-z/&' \-]{2,45}?)[ \t*]*$", re.M)
 
 
@@ -51,8 +54,10 @@ def sections(text: str) -> list[Section]:
         at_line_start = not text[line_start : found.start(1)].strip(" \t>*#-\u2022.)0123456789")
         if kind is None and (not at_line_start or not found[1][0].isupper() or len(name.split()) > 5):
             continue
-        if kind is not None and not at_line_start and (
-            len(name) <= _SHORT_ONLY_AT_LINE_START and not found[1].isupper() or not found[1][0].isupper()
+        if (
+            kind is not None
+            and not at_line_start
+            and ((len(name) <= _SHORT_ONLY_AT_LINE_START and not found[1].isupper()) or not found[1][0].isupper())
         ):
             continue
         marks.append((found.start(1), found.end(), kind))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 _ABBREVIATIONS = frozenset(
-    """dr mr mrs ms prof st vs e.g i.e etc approx no pt hx dx tx rx fx sx ca dept est fig inc jr sr ref resp wt ht temp p.o
-    b.i.d t.i.d q.i.d q.d p.r.n q.h.s a.m p.m u.s m.d d.o r.n ph.d cf al jan feb mar apr jun jul aug sep sept oct nov
-    dec c h s e n y.o yr yrs mo wk""".split()
+    """dr mr mrs ms prof st vs e.g i.e etc approx no pt hx dx tx rx fx sx ca dept est fig inc jr sr ref resp wt ht temp
+    p.o b.i.d t.i.d q.i.d q.d p.r.n q.h.s a.m p.m u.s m.d d.o r.n ph.d cf al jan feb mar apr jun jul aug sep sept oct nov
+    dec c h s e n y.o yr yrs mo wk""".split()  # noqa: SIM905
 )
 _END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|\n")
 _BULLET = re.compile(r"\s*(?:[-*\u2022>#]|\d{1,2}[.)]\s|[A-Za-z][A-Za-z /&]{1,40}:)")
@@ -41,8 +41,14 @@ def _continues(text: str, begin: int, stop: int, at: int, end: int) -> bool:
         return False
     if _BULLET.match(rest):
         return False
-    return after[0].islower() or before[-1] in ",(" or (after[0].isdigit() and len(before) > 40) or (
-        len(before) > 60 and before.rsplit(None, 1)[-1].lower() in ("of", "and", "with", "for", "the", "in", "to", "or", "no", "a")
+    return (
+        after[0].islower()
+        or before[-1] in ",("
+        or (after[0].isdigit() and len(before) > 40)
+        or (
+            len(before) > 60
+            and before.rsplit(None, 1)[-1].lower() in ("of", "and", "with", "for", "the", "in", "to", "or", "no", "a")
+        )
     )
 
 
@@ -55,6 +61,9 @@ def _abbreviates(text: str, begin: int, dot: int, at: int, end: int) -> bool:
         return True
     rest = text[at : at + 4 if at + 4 < end else end].lstrip()
     if word in _ABBREVIATIONS:
-        return not (word in ("no", "p.o", "b.i.d", "t.i.d", "q.d", "p.r.n", "a.m", "p.m", "etc", "pt", "s", "mo", "yr", "yrs", "wk")
-                    and rest[:1].isupper())
+        return not (
+            word
+            in ("no", "p.o", "b.i.d", "t.i.d", "q.d", "p.r.n", "a.m", "p.m", "etc", "pt", "s", "mo", "yr", "yrs", "wk")
+            and rest[:1].isupper()
+        )
     return bool(rest) and rest[0].islower() and "\n" not in text[at : at + 2]
