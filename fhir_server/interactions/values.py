@@ -23,7 +23,7 @@ class HubOptions:
     integrity: what a reference to a resource that is not here means (off | warn | enforce). Counts are resources,
     binary_threshold bytes (content of a Binary above it lives in the blob store), token_seconds the life of a page
     link, delete_cap how many resources one conditional delete may remove, retries how often a write that lost a race
-    is decided anew. base_urls: further URLs under which clients know this server.
+    is decided anew. full_text: index for _text and _content. base_urls: further URLs under which clients know this server.
     """
 
     secret: bytes = b""
@@ -36,7 +36,8 @@ class HubOptions:
     delete_cap: int = 1000
     binary_threshold: int = 256 * 1024
     token_seconds: int = 7 * 24 * 3600
-    retries: int = 8
+    retries: int = 20
+    full_text: bool = False
     base_urls: tuple[str, ...] = ()
     limits: Limits = DEFAULT_LIMITS
 

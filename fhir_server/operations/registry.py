@@ -5,6 +5,8 @@ REST routes ``$name`` through `find`, and the CapabilityStatement lists `operati
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -67,6 +69,14 @@ def register(operation: Operation) -> Operation:
     """Make an operation known. One name may be registered several times for different types."""
     _REGISTERED.setdefault(operation.name, []).append(operation)
     return operation
+
+
+def load() -> None:
+    """Import every module of this package, so that each registers what it has."""
+    from fhir_server import operations as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
 
 
 def find(name: str, type: str = "", id: str = "") -> Operation | None:

@@ -1,0 +1,142 @@
+"""A batch or transaction Bundle as entries, each resource a slice of the client's bytes. R4B 3.1.0.11, Bundle.
+
+The Bundle around the resources is checked as strictly as any resource, but each resource is parsed once only, later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from fhir_server.interactions.prepare import refuse
+from fhir_server.interactions.values import BundleEntry
+from fhir_server.r4b import codec
+from fhir_server.r4b.codec import Draft
+from fhir_server.r4b.outcome import BadRequest, FhirError, Issue, TooLarge
+from fhir_server.r4b.validate import validate
+
+if TYPE_CHECKING:
+    from fhir_server.hub import Hub
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+#: Stands for each resource while the Bundle around it is checked.
+_STAND_IN: Final = b'{"resourceType":"Basic","code":{"text":"-"}}'
+_NO_RESOURCE: Final = re.compile(rb'\A\s*(?:"|\[|[0-9tfn-])')
+
+
+class _Entry(msgspec.Struct):
+    resource: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Bundle(msgspec.Struct):
+    entry: list[_Entry] | msgspec.UnsetType = msgspec.UNSET
+
+
+_bundle = msgspec.json.Decoder(_Bundle)
+
+
+def read(hub: Hub, body: bytes | Draft) -> tuple[str, list[BundleEntry]]:
+    """(Bundle.type, entries). Raises BadRequest for what is not a batch or transaction, TooLarge, Unprocessable."""
+    raw = body.raw if isinstance(body, Draft) else body
+    limits = hub.options.limits
+    if len(raw) > limits.size:
+        raise TooLarge(f"The body has {len(raw):,} bytes; the most that is taken is {limits.size:,}.")
+    skeleton, slices = _skeleton(raw)
+    draft = codec.parse(skeleton, limits=limits)
+    if draft.type != "Bundle":
+        raise BadRequest(f"The base takes a Bundle, not a {draft.type}; send it to {draft.type}.", expression="Bundle")
+    kind = draft.data.get("type")
+    if kind not in ("batch", "transaction"):
+        raise BadRequest(
+            f"The base takes a Bundle of type batch or transaction, not {str(kind)[:64]!r}.",
+            code="value",
+            expression="Bundle.type",
+        )
+    refuse(validate(draft.data))
+    items = draft.data.get("entry") or []
+    if len(items) > hub.options.max_entries:
+        raise TooLarge(f"The Bundle has {len(items):,} entries; the most that is taken is {hub.options.max_entries:,}.")
+    return kind, _entries(items, slices)
+
+
+def _skeleton(raw: bytes) -> tuple[bytes, list[bytes | None]]:
+    """The Bundle with a stand-in for each resource, and the resources. Bytes that cannot be cut come back whole."""
+    try:
+        entries = _bundle.decode(raw).entry
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw, []
+    if entries is msgspec.UNSET:
+        return raw, []
+    parts: list[bytes] = []
+    slices: list[bytes | None] = []
+    at = 0
+    for entry in entries:
+        if entry.resource is msgspec.UNSET or _NO_RESOURCE.match(memoryview(entry.resource)[:8]):
+            slices.append(None)
+            continue
+        resource = bytes(entry.resource)
+        start = raw.find(resource, at)
+        parts += (raw[at:start], _STAND_IN)
+        at = start + len(resource)
+        slices.append(resource)
+    parts.append(raw[at:])
+    return b"".join(parts), slices
+
+
+def _entries(items: Sequence[dict[str, Any]], slices: Sequence[bytes | None]) -> list[BundleEntry]:
+    entries: list[BundleEntry] = []
+    problems: list[Issue] = []
+    for index, item in enumerate(items):
+        request = item.get("request")
+        where = f"Bundle.entry[{index}]"
+        if not isinstance(request, dict) or not request.get("url") or request.get("method") not in _METHODS:
+            text = "Each entry of a batch or transaction needs request.method and request.url."
+            problems.append(Issue("error", "required", text, f"{where}.request"))
+            continue
+        entries.append(
+            BundleEntry(
+                request["method"],
+                request["url"],
+                slices[index] if index < len(slices) else None,
+                item.get("fullUrl"),
+                request.get("ifMatch"),
+                request.get("ifNoneMatch"),
+                request.get("ifModifiedSince"),
+                request.get("ifNoneExist"),
+            )
+        )
+    if problems:
+        raise BadRequest(issues=problems)
+    return entries
+
+
+def entry_of(item: dict[str, Any]) -> BundleEntry:
+    """A Bundle.entry that the server itself has built."""
+    request, resource = item["request"], item.get("resource")
+    return BundleEntry(
+        request["method"],
+        request["url"],
+        None if resource is None else codec.encode(resource),
+        item.get("fullUrl"),
+        request.get("ifMatch"),
+        request.get("ifNoneMatch"),
+        request.get("ifModifiedSince"),
+        request.get("ifNoneExist"),
+    )
+
+
+def located(error: FhirError, index: int) -> FhirError:
+    """The same refusal, its issues located in the Bundle (``Bundle.entry[3].resource.name[0]``)."""
+    if error.issues and error.issues[0].expression.startswith("Bundle.entry["):
+        return error
+    where = f"Bundle.entry[{index}]"
+    issues = []
+    for issue in error.issues:
+        _, dot, inside = issue.expression.partition(".")
+        expression = f"{where}.resource.{inside}" if dot else where
+        issues.append(replace(issue, expression=expression))
+    return type(error)(issues=issues, headers=error.headers)

@@ -1,0 +1,48 @@
+"""create, with If-None-Exist. R4B 3.1.0.8, 3.1.0.8.1."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from fhir_server.interactions import conditional
+from fhir_server.interactions.prepare import prepared
+from fhir_server.interactions.values import Written
+from fhir_server.r4b.codec import Draft
+from fhir_server.r4b.outcome import PreconditionFailed
+from fhir_server.store.protocol import GuardFailed, Version
+
+if TYPE_CHECKING:
+    from fhir_server.hub import Hub
+    from fhir_server.security.caller import Caller
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+async def create(hub: Hub, caller: Caller, type: str, body: bytes | Draft, if_none_exist: str | None) -> Written:
+    caller.require(type, "c")
+    id = new_id()
+    ready = await prepared(hub, caller, type, body, id, named=False)
+    put = ready.put(id, "POST", 0)
+    if if_none_exist is None:
+        (version,) = await hub.commit((put,))
+        assert version is not None
+        return Written(version, created=True, issues=ready.issues)
+    parameters = conditional.parameters_of(if_none_exist, "If-None-Exist")
+    for _ in hub.attempts():
+        found = await conditional.resolve(hub, caller, type, parameters)
+        if len(found.matches) > 1:
+            raise PreconditionFailed(
+                f"If-None-Exist matches several {type} resources; make it match at most one.", code="multiple-matches"
+            )
+        if found.matches:
+            return Written(found.matches[0], created=False, changed=False)
+        try:
+            (version,) = await hub.commit((put,), (found.guard(),))
+        except GuardFailed:
+            continue
+        assert isinstance(version, Version)
+        return Written(version, created=True, issues=ready.issues)
+    raise hub.busy()

@@ -1,0 +1,162 @@
+"""A client's search parameters as a query: parsing, and fetching what the parser needs to know first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fhir_server.interactions import subjects
+from fhir_server.r4b import codec
+from fhir_server.r4b.references import parse_reference
+from fhir_server.search.extract import extract_bytes
+from fhir_server.search.parse import Need, Parsed, parse_search
+from fhir_server.search.query import And, Everything, Node, Or, Query, Reference, Uri
+
+if TYPE_CHECKING:
+    from fhir_server.hub import Hub
+    from fhir_server.interactions.values import Parameters
+    from fhir_server.security.caller import Caller
+
+#: Levels of a hierarchy of references (Location.partOf ...) that :below and :above follow.
+_LEVELS = 32
+
+Answer = Collection[tuple[str, str]] | None
+
+
+async def parse(hub: Hub, types: Sequence[str], parameters: Parameters) -> Parsed:
+    """parse_search with every Need answered. Raises BadRequest for bad values."""
+    known: dict[Need, Answer] = {}
+    while True:
+        parsed = parse_search(
+            types,
+            parameters,
+            registry=hub.registry,
+            base_urls=hub.base_urls,
+            terminology=hub.terminology,
+            known=known or None,
+            now=hub.now(),
+        )
+        fresh = [need for need in parsed.needs if need not in known]
+        if not fresh:
+            return parsed
+        for need in fresh:
+            known[need] = await _answer(hub, need)
+
+
+def restricted(caller: Caller, type: str, where: Node) -> Node:
+    """`where`, and inside the patient's compartment for a caller that is bound to one."""
+    if caller.subject is None:
+        return where
+    inside = subjects.criteria(caller, type)
+    return inside if isinstance(where, Everything) else And((where, inside))
+
+
+async def _answer(hub: Hub, need: Need) -> Answer:
+    if need.kind == "list":
+        return await _members(hub, need.key)
+    if need.kind == "value_set":
+        return await _value_set(hub, need.key)
+    if need.kind == "below":
+        return await _below(hub, need.key, need.via)
+    return await _above(hub, need.key, need.via)
+
+
+async def _members(hub: Hub, id: str) -> Answer:
+    version = await hub.store.read("List", id)
+    if version is None or version.body is None:
+        return ()
+    found = []
+    for entry in codec.decode(version.body).get("entry") or ():
+        if entry.get("deleted") is True:
+            continue
+        reference = parse_reference((entry.get("item") or {}).get("reference") or "", hub.base_urls)
+        if reference.kind == "local" and reference.type and reference.id:
+            found.append((reference.type, reference.id))
+    return found
+
+
+async def _value_set(hub: Hub, key: str) -> Answer:
+    """Codes of a ValueSet that is kept here (its expansion, or the codes it lists), else what terminology knows."""
+    data: dict[str, Any] | None = None
+    reference = parse_reference(key, hub.base_urls)
+    if reference.kind == "local" and reference.type == "ValueSet" and reference.id:
+        version = await hub.store.read("ValueSet", reference.id)
+        data = codec.decode(version.body) if version is not None and version.body is not None else None
+    else:
+        url, _, number = key.partition("|")
+        page = await hub.run(Query(("ValueSet",), Uri("url", "exact", url)), limit=20)
+        for match in page.matches:
+            candidate = codec.decode(match.body or b"{}")
+            if not number or candidate.get("version") == number:
+                data = candidate
+    if data is not None:
+        listed = _listed(data)
+        if listed is not None:
+            return listed
+        key = data.get("url") or key
+    return None if hub.terminology is None else hub.terminology.expand(key)
+
+
+def _listed(value_set: dict[str, Any]) -> Answer:
+    """The codes of a value set that says them all itself, else None."""
+    expansion = value_set.get("expansion")
+    if expansion is not None:
+        found: list[tuple[str, str]] = []
+        waiting = list(expansion.get("contains") or ())
+        while waiting:
+            item = waiting.pop()
+            waiting.extend(item.get("contains") or ())
+            if item.get("code") and not item.get("abstract"):
+                found.append((item.get("system", ""), item["code"]))
+        return found
+    compose = value_set.get("compose") or {}
+    includes = compose.get("include") or ()
+    if not includes or compose.get("exclude"):
+        return None
+    if any("concept" not in part or part.get("valueSet") or part.get("filter") for part in includes):
+        return None
+    return [(part.get("system", ""), concept["code"]) for part in includes for concept in part["concept"]]
+
+
+async def _below(hub: Hub, key: str, via: str) -> Answer:
+    type, _, id = key.partition("/")
+    found = {(type, id)}
+    level = [id]
+    for _ in range(_LEVELS):
+        if not level:
+            break
+        nodes: tuple[Node, ...] = tuple(Reference(via, type, each) for each in level)
+        query = Query((type,), nodes[0] if len(nodes) == 1 else Or(nodes))
+        level = []
+        async for version in hub.stream(query):
+            if (type, version.id) not in found:
+                found.add((type, version.id))
+                level.append(version.id)
+    return found
+
+
+async def _above(hub: Hub, key: str, via: str) -> Answer:
+    type, _, id = key.partition("/")
+    found = {(type, id)}
+    waiting = [id]
+    for _ in range(_LEVELS):
+        if not waiting:
+            break
+        versions = await hub.store.read_many([(type, each) for each in waiting])
+        waiting = []
+        for version in versions:
+            if version is None or version.body is None:
+                continue
+            entries = extract_bytes(type, version.body, base_urls=hub.base_urls, registry=hub.registry)
+            for param, target_type, target, _ in entries.references:
+                if param == via and target_type == type and (type, target) not in found:
+                    found.add((type, target))
+                    waiting.append(target)
+    return found
+
+
+def narrowed(query: Query, types: Sequence[str], where: Node) -> Query:
+    """`query` on other types, and with one more condition."""
+    joined = where if isinstance(query.where, Everything) else And((query.where, where))
+    return replace(query, types=tuple(types), where=joined)
