@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape, unescape
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -74,8 +74,7 @@ def _parse(text: str, base_urls: tuple[str, ...]) -> ParsedReference:
     return ParsedReference("other", url, fragment=fragment or None)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A link inside a resource. kind: reference (Reference.reference), uri (uri, url, oid, uuid, canonical) or
     narrative (href and src in the XHTML; one Found per attribute). path: keys and indexes from the resource down."""
 
@@ -89,7 +88,8 @@ def find_references(data: dict[str, Any]) -> Iterator[Found]:
     Elements that the standard does not know are not looked into."""
     type_ = data.get("resourceType")
     if isinstance(type_, str) and definitions().is_resource(type_):
-        yield from _walk(data, type_, ())
+        for kind, text, path in _walk(data, type_):
+            yield Found(kind, tuple(reversed(path)), text)
 
 
 def rewrite_references(draft: Draft, resolve: Callable[[Found], str | None]) -> Draft:
@@ -156,35 +156,47 @@ def _splice(raw: bytes | msgspec.Raw, value: Any, edit: Any) -> tuple[Any, bytes
     return listed, b"[" + b",".join(items) + b"]"
 
 
-def _walk(value: dict[str, Any], content: str, path: tuple[str | int, ...]) -> Iterator[Found]:
+#: (kind, text, path from the link up to where the walk began), so that only what is found costs a path.
+_Trace = tuple[Literal["reference", "uri", "narrative"], str, list[str | int]]
+
+
+def _walk(value: dict[str, Any], content: str) -> list[_Trace]:
     plan = _plan(content)
+    traces: list[_Trace] = []
     for name, member in value.items():
         step = plan.get(name)
         if step is None:
             continue
-        if isinstance(member, list):
+        if type(member) is list:
             for index, item in enumerate(member):
-                yield from _step(item, step, (*path, name, index))
+                for trace in _step(item, step):
+                    trace[2].append(index)
+                    trace[2].append(name)
+                    traces.append(trace)
         else:
-            yield from _step(member, step, (*path, name))
+            for trace in _step(member, step):
+                trace[2].append(name)
+                traces.append(trace)
+    return traces
 
 
-def _step(value: Any, step: str, path: tuple[str | int, ...]) -> Iterator[Found]:
-    if isinstance(value, str):
-        if step == "=reference":
-            yield Found("reference", path, value)
-        elif step == "=uri":
-            yield Found("uri", path, value)
-        elif step == "=xhtml":
-            for match in _attribute.finditer(value):
-                yield Found("narrative", path, _link(match))
-    elif isinstance(value, dict) and step[0] != "=":
+def _step(value: Any, step: str) -> Sequence[_Trace]:
+    if type(value) is dict:
+        if step[0] == "=":
+            return ()
         if step == "Resource":
             inner = value.get("resourceType")
-            if isinstance(inner, str) and definitions().is_resource(inner):
-                yield from _walk(value, inner, path)
-        else:
-            yield from _walk(value, step, path)
+            return _walk(value, inner) if isinstance(inner, str) and definitions().is_resource(inner) else ()
+        return _walk(value, step)
+    if type(value) is not str:
+        return ()
+    if step == "=reference":
+        return (("reference", value, []),)
+    if step == "=uri":
+        return (("uri", value, []),)
+    if step == "=xhtml":
+        return [("narrative", _link(match), []) for match in _attribute.finditer(value)]
+    return ()
 
 
 @lru_cache(maxsize=4096)
