@@ -41,7 +41,7 @@ from fhir_server.operations import registry as operation_registry
 from fhir_server.operations.registry import OperationRequest, OperationResult
 from fhir_server.r4b import codec
 from fhir_server.r4b.codec import Draft
-from fhir_server.r4b.outcome import Conflict, NotFound, Unprocessable
+from fhir_server.r4b.outcome import Conflict, Unprocessable
 from fhir_server.search.query import Query
 from fhir_server.search.registry import Registry
 from fhir_server.security.caller import Caller
@@ -200,10 +200,7 @@ class Hub:
 
     async def operation(self, caller: Caller, name: str, request: OperationRequest) -> OperationResult:
         """Run ``$name`` (without the ``$``). NotFound when there is no such operation there. R4B 3.2"""
-        found = operation_registry.find(name, request.type, request.id)
-        if found is None:
-            where = "/".join(filter(None, (request.type, request.id))) or "the whole server"
-            raise NotFound(f"There is no operation ${name[:64]} on {where}.", code="not-supported")
+        found = operation_registry.operation_of(name, request.type, request.id)
         return await found.handler(self, caller, request)
 
     def everything(
@@ -343,6 +340,5 @@ class Hub:
 
 
 def _too_costly(error: SearchTooCostly) -> Unprocessable:
-    return Unprocessable(
-        f"This search costs more than is allowed: {error}. Ask for something narrower.", code="too-costly"
-    )
+    text = f"This search costs more than is allowed: {error}. Ask for something narrower."
+    return Unprocessable(text, code="too-costly")

@@ -31,7 +31,7 @@ class Found:
 
 
 def parameters_of(text: str, where: str) -> Parameters:
-    """A query string, with or without a leading ``?`` or ``Type?``, as parameters. Raises BadRequest when it is empty."""
+    """A query string, with or without a leading ``?`` or ``Type?``, as parameters. BadRequest when it is empty."""
     head, mark, tail = text.partition("?")
     query = tail if mark and "=" not in head else text
     try:

@@ -1,4 +1,4 @@
-"""Referential integrity: whether what a resource refers to is here, and whether what is deleted is still referred to."""
+"""Referential integrity: whether what a resource refers to is here, and whether what is deleted is still in use."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _get(document: Any, path: Sequence[str]) -> Any:
 
 
 def _index(array: list[Any], token: str, path: Sequence[str], most: int) -> int:
-    if not (token.isascii() and token.isdecimal()) or (token[0] == "0" and token != "0"):
+    if not (token.isascii() and token.isdecimal()) or (len(token) > 1 and token[0] == "0"):
         raise _Impossible(f"{_text(path)} does not name an item of the array.")
     if len(token) > 9 or int(token) > most:
         raise _Impossible(f"there is nothing at {_text(path)}: the array has {len(array)} items.")

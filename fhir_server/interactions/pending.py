@@ -66,7 +66,7 @@ def _elements(node: Node, entries: Entries) -> set[int]:
 
 
 def _table(kind: str, entries: Entries) -> Sequence[Row]:
-    return {
+    tables: dict[str, Sequence[Row]] = {
         "token": entries.tokens,
         "string": entries.strings,
         "date": entries.dates,
@@ -74,7 +74,8 @@ def _table(kind: str, entries: Entries) -> Sequence[Row]:
         "quantity": entries.quantities,
         "reference": entries.references,
         "uri": entries.uris,
-    }[kind]
+    }
+    return tables[kind]
 
 
 def _test(node: Node, entries: Entries) -> tuple[Sequence[Row], Callable[[Row], bool]]:

@@ -120,7 +120,7 @@ def _plan(hub: Hub, caller: Caller, asked: Asked, parsed: Parsed) -> list[Query]
     query = parsed.query
     types = query.types
     if asked.within is not None:
-        compartment, id = asked.within
+        compartment = asked.within[0]
         members = compartments.members(compartment)
         types = types or members
         caller.require(compartment, "r")

@@ -57,10 +57,8 @@ def history_entry(base: str, version: Version) -> bytes:
     """One history entry with its request and response. R4B 3.1.0.13."""
     method = version.method
     url = version.type if method == "POST" else f"{version.type}/{version.id}"
-    if method == "DELETE":
-        status = "204"
-    else:
-        status = "201" if method == "POST" or version.version == 1 else "200"
+    came = method == "POST" or version.version == 1
+    status = "204" if method == "DELETE" else "201" if came else "200"
     resource = b"" if version.body is None else b',"resource":%s' % version.body
     return (
         b'{"fullUrl":"%s/%s/%s"%s,"request":{"method":"%s","url":"%s"},'

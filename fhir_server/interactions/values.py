@@ -23,7 +23,8 @@ class HubOptions:
     integrity: what a reference to a resource that is not here means (off | warn | enforce). Counts are resources,
     binary_threshold bytes (content of a Binary above it lives in the blob store), token_seconds the life of a page
     link, delete_cap how many resources one conditional delete may remove, retries how often a write that lost a race
-    is decided anew. full_text: index for _text and _content. base_urls: further URLs under which clients know this server.
+    is decided anew. full_text: index for _text and _content. base_urls: further URLs under which
+    clients know this server.
     """
 
     secret: bytes = b""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from fhir_server.interactions.values import Parameters
-from fhir_server.r4b.outcome import Issue
+from fhir_server.r4b.outcome import Issue, NotFound
 
 if TYPE_CHECKING:
     from fhir_server.hub import Hub
@@ -86,6 +86,15 @@ def find(name: str, type: str = "", id: str = "") -> Operation | None:
         if level in operation.levels and (not type or not operation.types or type in operation.types):
             return operation
     return None
+
+
+def operation_of(name: str, type: str = "", id: str = "") -> Operation:
+    """As `find`; raises NotFound when there is none."""
+    found = find(name, type, id)
+    if found is None:
+        where = "/".join(filter(None, (type, id))) or "the whole server"
+        raise NotFound(f"There is no operation ${name[:64]} on {where}.", code="not-supported")
+    return found
 
 
 def operations() -> Sequence[Operation]:

@@ -18,7 +18,8 @@ from fhir_server.interactions.prepare import Prepared, indexed, parsed
 from fhir_server.interactions.read import gone, missing
 from fhir_server.interactions.update import alive, lost
 from fhir_server.interactions.values import BundleEntry, EntryResult
-from fhir_server.operations import registry
+from fhir_server.operations.registry import find as find_operation
+from fhir_server.operations.registry import operation_of
 from fhir_server.r4b.codec import Draft
 from fhir_server.r4b.outcome import BadRequest, FhirError, Issue, NotImplementedHere, PreconditionFailed
 from fhir_server.r4b.references import parse_reference
@@ -63,7 +64,7 @@ async def transact(
 def _authorise(caller: Caller, action: Action) -> None:
     where = action.address
     if where.interaction == "operation":
-        declared = registry.find(where.operation, where.type, where.id)
+        declared = find_operation(where.operation, where.type, where.id)
         if declared is not None and declared.affects_state:
             text = f"${where.operation} changes things by itself; send it alone or in a batch."
             raise located(NotImplementedHere(text), action.index)
@@ -128,13 +129,8 @@ class _Attempt:
                 continue
             url, target = action.entry.full_url, f"{action.type}/{action.id}"
             if targets.setdefault(url, target) != target:
-                issue = Issue(
-                    "error",
-                    "duplicate",
-                    f"Two entries have the fullUrl {url}.",
-                    f"Bundle.entry[{action.index}].fullUrl",
-                )
-                raise BadRequest(issues=[issue])
+                where = f"Bundle.entry[{action.index}].fullUrl"
+                raise BadRequest(issues=[Issue("error", "duplicate", f"Two entries have the fullUrl {url}.", where)])
         return targets
 
     async def _prepare(self, putting: Sequence[Action], links: Links) -> None:
@@ -200,10 +196,13 @@ class _Attempt:
                 query = await conditional.query_of(self.hub, self.caller, type, parameters)
                 page = await self.hub.run(query, limit=len(touched) + 2 if len(touched) < 50 else 50)
                 keys = {(match.type, match.id) for match in page.matches} - touched
-                for other in putting:
-                    if other.type == type and other.ready is not None:
-                        if pending.matches(query, type, other.id, other.ready.entries):
-                            keys.add((type, other.id))
+                keys |= {
+                    (type, other.id)
+                    for other in putting
+                    if other.type == type
+                    and other.ready is not None
+                    and pending.matches(query, type, other.id, other.ready.entries)
+                }
                 if len(keys) != 1:
                     many = "no" if not keys else "several"
                     raise PreconditionFailed(
@@ -260,8 +259,7 @@ class _Attempt:
                     self.caller.require(where.type or "*", "s")
                     await criteria.parse(self.hub, (where.type,) if where.type else (), where.parameters)
                 elif where.interaction == "operation":
-                    if registry.find(where.operation, where.type, where.id) is None:
-                        await self.hub.operation(self.caller, where.operation, _nothing(where.type, where.id))
+                    operation_of(where.operation, where.type, where.id)
             except FhirError as error:
                 raise located(error, action.index) from None
 
@@ -287,13 +285,9 @@ class _Attempt:
     def refuse_if_asked(self, mismatch: VersionMismatch) -> None:
         """Raises PreconditionFailed when the client itself named the version that is no more."""
         for action in self.actions:
-            if (action.type, action.id) == (mismatch.type, mismatch.id):
-                if action.entry.if_match is not None or action.entry.if_none_match is not None:
-                    raise located(lost(mismatch.type, mismatch.id, mismatch.current), action.index) from None
-
-
-def _nothing(type: str, id: str) -> registry.OperationRequest:
-    return registry.OperationRequest(type, id)
+            asked = action.entry.if_match is not None or action.entry.if_none_match is not None
+            if asked and (action.type, action.id) == (mismatch.type, mismatch.id):
+                raise located(lost(mismatch.type, mismatch.id, mismatch.current), action.index) from None
 
 
 def _method(action: Action) -> Method:
