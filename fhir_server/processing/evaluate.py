@@ -77,14 +77,19 @@ def notes(path: Path) -> Iterator[Note]:
             text += marked[at : mark.start()]
             code, status, when, until = (*mark[2].split("|"), "", "", "", "")[:4]
             expected.append(
-                Expected(len(text), len(text) + len(mark[1]), code, STATUS.get(status, "confirmed"), when or None, until or None)
+                Expected(
+                    len(text),
+                    len(text) + len(mark[1]),
+                    code,
+                    STATUS.get(status, "confirmed"),
+                    when or None,
+                    until or None,
+                )
             )
             text += mark[1]
             at = mark.end()
         text += marked[at:]
-        request = ExtractRequest(
-            text, "", date.fromisoformat(letter), date.fromisoformat(born) if born else None
-        )
+        request = ExtractRequest(text, "", date.fromisoformat(letter), date.fromisoformat(born) if born else None)
         yield Note(request, tuple(expected))
 
 

@@ -101,10 +101,10 @@ def triggers(folded: str) -> list[Trigger]:
 
 _TELLS = re.compile(
     r"^(?:'s|s)?[ ,]+(?:\w+ ){0,2}?(?:reports?|reported|reporting|states?|stated|says|said|notes?|noted|"
-    r"notices?|noticed|denies|denied|brought|brings|called|calls|describes?|described|gives|gave|thinks|thought|feels|felt|believes?|"
-    r"concerned|worried|observed|witnessed|found (?:him|her|the patient|patient)|mentions?|mentioned|endorses?|"
-    r"confirms?|confirmed|provides?|provided|who provides|who reports|asks?|asked|wants|requests|gives the history|present|"
-    r"accompanied|translat\w+|interpret\w+)\b"
+    r"notices?|noticed|denies|denied|brought|brings|called|calls|describes?|described|gives|gave|thinks|thought|feels|felt|"
+    r"believes?|concerned|worried|observed|witnessed|found (?:him|her|the patient|patient)|mentions?|mentioned|"
+    r"endorses?|confirms?|confirmed|provides?|provided|who provides|who reports|asks?|asked|wants|"
+    r"requests|gives the history|present|accompanied|translat\w+|interpret\w+)\b"
 )
 _FACT = re.compile(
     r"^(?:'s|s)?\s*(?:\(\w+\)\s*)?(?:[,:(\-]\s*)?(?:(?:also|both|each|who|recently|likely|possibly|probably|age|aged|\d+|"
@@ -117,6 +117,8 @@ _POINTS_BACK = re.compile(
     r"patient's|pt's|maternal|paternal|"
     r"older|younger|late|half|twin|first|second|degree|multiple|several) )*$"
 )
+_ADJOINS = re.compile(r"^[ \t]*(?:[a-z-]+[ \t]+){0,4}$", re.I)
+_STOPS = re.compile(r"\s*(?:[,.;)]|$|\n|(?:and|but|given|based|as|because|at|due)\b)")
 _JOINS = re.compile(r"^[ \t]*(?:,?[ \t]*(?:and/or|or|and|vs\.?|versus|/|&)[ \t]*)(?:(?:[a-z]+[ \t]+){0,2})$", re.I)
 _COMMA = re.compile(r"^[ \t]*,[ \t]*(?:(?:[a-z]+[ \t]+){0,2})$", re.I)
 _ORJOIN = re.compile(r"\b(?:or|vs|versus)\b|/")
@@ -150,6 +152,14 @@ def assertions(
         for role in trigger.roles:
             if role.category in ("terminate", "pseudo"):
                 continue
+            if (
+                role.direction == "backward"
+                and role.category != "differential"
+                and _forward_instead(text, trigger, role, targets)
+            ):
+                continue
+            if role.direction == "forward" and role.scope == "item" and _backward_instead(text, trigger, targets):
+                continue
             for index in _reached(text, folded, begin, end, free, number, role, stops, targets):
                 category = role.category
                 if category == "negated" and _RULED.search(folded[trigger.start : trigger.end]):
@@ -165,6 +175,28 @@ def assertions(
     return [_assertion(marks[i], targets[i], family, section) for i in range(len(targets))]
 
 
+def _forward_instead(text: str, trigger: Trigger, role: Role, targets: Sequence[Target]) -> bool:
+    """A bare word that works both ways ("possible") speaks of the concept right after it, where there is one."""
+    if not any(r.direction == "forward" and r.category == role.category for r in trigger.roles):
+        return False
+    if _backward_instead(text, trigger, targets) or _PASSIVE.match(text, trigger.end):
+        return False
+    after = next((t.start for t in targets if t.start >= trigger.end), None)
+    return after is not None and _ADJOINS.match(text[trigger.end : after]) is not None
+
+
+def _backward_instead(text: str, trigger: Trigger, targets: Sequence[Target]) -> bool:
+    """A bare word that works both ways, right behind a concept and before a stop ("PE unlikely, ...")."""
+    if not {"forward", "backward"} <= {r.direction for r in trigger.roles} or trigger.has("differential"):
+        return False
+    before = max((t.end for t in targets if t.end <= trigger.start), default=None)
+    return (
+        before is not None
+        and not text[before : trigger.start].strip(" (")
+        and _STOPS.match(text[trigger.end : trigger.end + 20]) is not None
+    )
+
+
 def _denies_a_doubt(free: list[Trigger], number: int) -> bool:
     """True for "no suspected": the denial stands right before the doubt."""
     after = free[number + 1] if number + 1 < len(free) else None
@@ -177,7 +209,7 @@ def _assertion(marks: set[str], target: Target, family: bool, section: str | Non
     status: Status = "confirmed"
     if family or "family" in marks:
         reason = "family"
-    elif "hypothetical" in marks or ("planned" in marks and target.done and not historical):
+    elif "hypothetical" in marks or ("planned" in marks and target.done and "historical" not in marks):
         reason = "hypothetical"
     elif "ruled out" in marks or ("negated" in marks and not marks & {"differential", "provisional"}):
         reason = "negated"

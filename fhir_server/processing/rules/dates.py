@@ -106,7 +106,7 @@ _RELATIVE = re.compile(
     rf"\b(?P<ago>(?:(?:about|approximately|almost|nearly|around|over|roughly|some|more\s+than|at\s+least)\s+)?(?P<n>{_COUNT})\s+(?P<u>{_UNIT})\s+(?:ago|back|earlier|previously))\b"
     rf"|\b(?P<dur>(?:for|over|during|within|in)\s+(?:about\s+|approximately\s+|at\s+least\s+|almost\s+|nearly\s+)?(?:the\s+)?(?:past|last|previous|preceding)\s+(?:(?P<dn>{_COUNT})\s+)?(?P<du>{_UNIT}))\b"
     rf"|\b(?P<dur2>(?:for|x|times|lasting)\s*(?:about\s+|approximately\s+|at\s+least\s+|almost\s+|nearly\s+|over\s+)?(?P<en>{_COUNT})\s+(?P<eu>{_UNIT}))\b(?!\s+(?:old|of\s+age))"
-    rf"|\b(?P<hist>(?P<hn>{_COUNT})[\s-]+(?P<hu>day|week|wk|month|year|yr)s?[\s-]+(?:long\s+)?(?:history|hx|h/o)(?:\s+of)?)\b"
+    rf"|\b(?P<hist>(?P<hn>{_COUNT})[\s-]+(?P<hu>day|week|wk|month|year|yr)s?[\s-]+(?:long\s+)?(?:(?:history|hx|h/o)(?:\s+of)?|of))\b"
     r"|\b(?P<last>(?:last|this|this\s+past|the\s+past|earlier\s+this|earlier\s+in\s+the|past)\s+(?P<lu>week|month|year|summer|winter|spring|fall|autumn)|yesterday|last\s+night|the\s+day\s+before|today|this\s+(?:morning|afternoon|evening)|tonight)\b"
     r"|\b(?P<age>(?:at|around|since|by)\s+(?:the\s+)?age(?:\s+of)?\s+(?P<an>\d{1,2})|at\s+(?P<an2>\d{1,2})\s+years\s+(?:old|of\s+age)|when\s+(?:he|she|they|the\s+patient|patient)\s+was\s+(?:(?:about|around|only)\s+)?(?P<an3>\d{1,2})(?:\s+years\s+old)?)\b(?!\s*(?:mg|days|weeks|months))",
     re.I,

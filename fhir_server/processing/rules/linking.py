@@ -49,6 +49,9 @@ _LIST = re.compile(
     r"^\s*(?:,|and|,\s*and|&|/|with|via|or|using|through|by|along\s+with|as\s+well\s+as|followed\s+by)\s*(?:[a-z]+\s+){0,3}$",
     re.I,
 )
+_TREATED = re.compile(
+    r"^[\s,]*(?:(?:treated|managed|requiring|required|needing|with|by|status|post|s/p|a|an|and)\s+)+$", re.I
+)
 _TAIL = re.compile(r"^[)\]]")
 _FAR = 90
 _EXTENDS = 60
@@ -135,6 +138,12 @@ def _takes_ahead(
             _give(links[following], dated, 1 << 21)
 
 
+def _treats(text: str, candidates: Sequence[Candidate], index: int, dated: Dated) -> bool:
+    """True for "MI in 2017 treated with a stent": the date's own concept was treated by this one."""
+    start = candidates[index].start
+    return dated.end <= start and _TREATED.match(text[dated.end : start]) is not None
+
+
 def _procedures(text: str, dates: Sequence[Dated], candidates: Sequence[Candidate], links: list[Link]) -> None:
     """A procedure without a date takes the one of a procedure that a list or "via" joins to it."""
     for order in (range(len(candidates) - 2, -1, -1), range(1, len(candidates))):
@@ -153,7 +162,8 @@ def _procedures(text: str, dates: Sequence[Dated], candidates: Sequence[Candidat
     spare = [d for d in dates if not d.ends and d.value]
     if len(spare) == 1:
         for index, candidate in enumerate(candidates):
-            taken = any(links[i].date for i in range(len(links)))
+            others = [i for i in range(len(links)) if links[i].date and i != index]
+            taken = bool(links[index].date or (others and not _treats(text, candidates, index, spare[0])))
             if (
                 candidate.done
                 and not candidate.barred

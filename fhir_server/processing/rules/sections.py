@@ -6,7 +6,6 @@ Headings are data (``data/sections.tsv``: heading, kind).
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +17,7 @@ DATA = Path(__file__).parent / "data"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """text[start:end] is the section, its heading included; text[body:end] is what stands under the heading.
+    """text[start:end] is the section, its heading included; text[body:end] is what stands under a known heading.
 
     kind None: before any heading, or under a heading that is not known."""
 
@@ -52,7 +51,7 @@ def sections(text: str) -> list[Section]:
         kind = kinds.get(name)
         line_start = text.rfind("\n", 0, found.start(1)) + 1
         at_line_start = not text[line_start : found.start(1)].strip(" \t>*#-\u2022.)0123456789")
-        if kind is None and (not at_line_start or not found[1][0].isupper() or len(name.split()) > 5):
+        if kind is None and not (at_line_start and _opens(text, line_start, found[1])):
             continue
         if (
             kind is not None
@@ -60,7 +59,7 @@ def sections(text: str) -> list[Section]:
             and ((len(name) <= _SHORT_ONLY_AT_LINE_START and not found[1].isupper()) or not found[1][0].isupper())
         ):
             continue
-        marks.append((found.start(1), found.end(), kind))
+        marks.append((found.start(1), found.end() if kind else found.start(1), kind))
     if "\n" in text:
         taken = {start for start, _, _ in marks}
         for found in _BARE.finditer(text):
@@ -77,6 +76,8 @@ def sections(text: str) -> list[Section]:
     return result
 
 
-def section_at(found: list[Section], starts: list[int], position: int) -> Section:
-    """The section that holds a position. starts: the sections' starts, in order."""
-    return found[bisect_right(starts, position) - 1]
+def _opens(text: str, line_start: int, heading: str) -> bool:
+    """An unknown heading opens a section only after a blank line; else ("Father: ...") it stands within one."""
+    above = text[:line_start].rstrip(" \t")
+    blank = not above or above.endswith("\n\n") or above.endswith("\n\r\n")
+    return blank and heading[0].isupper() and len(heading.split()) <= 5

@@ -6,8 +6,8 @@ import re
 
 _ABBREVIATIONS = frozenset(
     """dr mr mrs ms prof st vs e.g i.e etc approx no pt hx dx tx rx fx sx ca dept est fig inc jr sr ref resp wt ht temp
-    p.o b.i.d t.i.d q.i.d q.d p.r.n q.h.s a.m p.m u.s m.d d.o r.n ph.d cf al jan feb mar apr jun jul aug sep sept oct nov
-    dec c h s e n y.o yr yrs mo wk""".split()  # noqa: SIM905
+    p.o b.i.d t.i.d q.i.d q.d p.r.n q.h.s a.m p.m u.s m.d d.o r.n ph.d cf al jan feb mar apr jun jul aug sep sept oct
+    nov dec c h s e n y.o yr yrs mo wk""".split()  # noqa: SIM905
 )
 _END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|\n")
 _BULLET = re.compile(r"\s*(?:[-*\u2022>#]|\d{1,2}[.)]\s|[A-Za-z][A-Za-z /&]{1,40}:)")
