@@ -103,12 +103,16 @@ class Page:
 
     snapshot: give it back with `after`, so that resources created since the first page do not appear.
     total: exact number of matches when asked for and affordable, else None.
+    start, end: cursors of the first and the last match (None without matches). `after=end` gives what follows this
+    page, `after=start, backwards=True` what precedes it, whichever way the page itself was reached.
     """
 
     matches: Sequence[Version]
     next: Cursor | None
     snapshot: int
     total: int | None = None
+    start: Cursor | None = None
+    end: Cursor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,11 @@ class Store(Protocol):
         """Durable when it returns. One result per write, in order; None for a Delete that found nothing.
 
         Raises VersionMismatch, GuardFailed."""
+        ...
+
+    async def commit_many(self, commits: Sequence[Commit]) -> Sequence[Sequence[Version | None] | StoreError]:
+        """Many commits at once, each all or nothing on its own, sharing what durability costs. In their order; one that
+        could not be gives its StoreError instead of its result."""
         ...
 
     async def search(

@@ -1,0 +1,103 @@
+"""Connections as this store wants them: autocommit, WAL, and every commit on disk before it is acknowledged."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+#: Bytes of address space; pages come from the system's cache without a copy or a call.
+_MAPPED: Final = 1 << 30
+_CHECKPOINT_PAGES: Final = 8_000
+_TICK: Final = 2_000
+
+
+class OutOfTime(Exception):
+    """The budget of the statement was spent."""
+
+
+def connect(path: Path, *, busy_seconds: float = 30.0, statements: int = 512) -> sqlite3.Connection:
+    """A connection that any one thread at a time may use."""
+    connection = sqlite3.connect(
+        path, timeout=busy_seconds, isolation_level=None, check_same_thread=False, cached_statements=statements
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        for pragma in (
+            "synchronous = FULL",
+            "foreign_keys = OFF",
+            "temp_store = MEMORY",
+            "cache_size = -8000",
+            f"mmap_size = {_MAPPED}",
+            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+            f"journal_size_limit = {_CHECKPOINT_PAGES * 4096}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Reader:
+    """A connection for reading, with a budget of time. Not for two threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = connect(path)
+        self.execute = self.connection.execute
+        self._deadline = 0.0
+        self.connection.set_progress_handler(self._tick, _TICK)
+
+    def _tick(self) -> int:
+        return 1 if self._deadline and time.perf_counter() > self._deadline else 0
+
+    def within(self, seconds: float) -> Budget:
+        """``with reader.within(s):`` statements raise OutOfTime once s seconds have passed. 0: no limit."""
+        return Budget(self, seconds)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class Budget:
+    __slots__ = ("_reader", "_seconds")
+
+    def __init__(self, reader: Reader, seconds: float) -> None:
+        self._reader = reader
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._reader._deadline = time.perf_counter() + self._seconds if self._seconds else 0.0
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._reader._deadline = 0.0
+        if isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted":
+            raise OutOfTime from None
+
+
+class Readers:
+    """One Reader for each thread that asks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._all: list[Reader] = []
+        self._lock = threading.Lock()
+
+    def mine(self) -> Reader:
+        try:
+            reader: Reader = self._local.reader
+            return reader
+        except AttributeError:
+            reader = self._local.reader = Reader(self._path)
+            with self._lock:
+                self._all.append(reader)
+            return reader
+
+    def close(self) -> None:
+        with self._lock:
+            for reader in self._all:
+                reader.close()
+            self._all.clear()
