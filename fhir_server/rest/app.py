@@ -18,7 +18,6 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server.hub import Hub
-from fhir_server.r4b.codec import pretty
 from fhir_server.r4b.definitions import definitions
 from fhir_server.r4b.outcome import BadRequest, FhirError, NotAcceptable, NotFound, NotImplementedHere
 from fhir_server.rest.body import ClientGone
@@ -300,6 +299,6 @@ async def _shaped(response: Response, told: _Told) -> Response:
     if not isinstance(response.body, bytes):
         response.body = await begun(response.body) if plain else await gather(response.body)
     if isinstance(response.body, bytes) and not plain:
-        response.body = pretty(response.body) if accept.format.plain else accept.format.write(response.body)
+        response.body = accept.format.write(response.body, told.indent)
     response.headers.append((b"content-type", accept.content_type))
     return response

@@ -13,7 +13,7 @@ from fhir_server.interactions.patch import JSON_PATCH
 from fhir_server.operations.registry import Operation, operations
 from fhir_server.r4b.codec import instant
 from fhir_server.r4b.definitions import definitions
-from fhir_server.rest.formats import formats
+from fhir_server.rest.formats import FORMATS
 from fhir_server.rest.interactions import HANDLERS
 from fhir_server.rest.negotiate import FHIR_VERSIONS, ONLY_R4B
 from fhir_server.rest.options import RestOptions
@@ -71,7 +71,7 @@ class Capabilities:
             "software": {"name": options.server_name, "version": options.server_version or "0"},
             "implementation": {"description": "FHIR R4B server", "url": self._hub.base_url},
             "fhirVersion": FHIR_VERSIONS[version],
-            "format": [media for each in formats() for media in (*each.media_types, each.name)],
+            "format": [media for each in FORMATS for media in (*each.media_types, each.name)],
             "patchFormat": [JSON_PATCH],
             "rest": [
                 {

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from fhir_server.r4b.outcome import NotAcceptable, UnsupportedMediaType
-from fhir_server.rest.formats import Format, format_named, format_of, formats
+from fhir_server.rest.formats import FORMATS, Format, format_named, format_of
 
 FHIR_VERSIONS: Final = {"4.3": "4.3.0", "4.0": "4.0.1"}
 #: Resource types of R4B that R4 does not have.
@@ -127,7 +127,7 @@ def accepted(accept: str, format_parameter: str = "") -> Accepted:
 
 def _matching(media: str, refused: set[str]) -> tuple[Format | None, str]:
     if media in ("*/*", "application/*", "text/*"):
-        for found in formats():
+        for found in FORMATS:
             offers = found.media_types if media != "text/*" else tuple(m for m in found.also if m.startswith("text/"))
             for offer in offers:
                 if offer not in refused:
@@ -143,14 +143,14 @@ def _accepted(found: Format, media: str, version: str) -> Accepted:
 
 
 def _names() -> str:
-    return ", ".join(each.media_types[0] for each in formats())
+    return ", ".join(each.media_types[0] for each in FORMATS)
 
 
 @lru_cache(maxsize=512)
 def body_format(content_type: str) -> Format:
     """The format of a request's body. No Content-Type counts as FHIR JSON. Raises UnsupportedMediaType (415)."""
     if not content_type:
-        return formats()[0]
+        return FORMATS[0]
     media, parameters = parse_media_type(content_type)
     values = dict(parameters)
     found = format_of(media)
