@@ -6,6 +6,7 @@ needs nothing installed. With one (amqp://, redis://) messages are acknowledged 
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ POLL_SECONDS: Final = 0.02
 
 def celery_app(broker_url: str | None, data_dir: Path) -> Celery:
     """Celery over `broker_url`, or over files in ``data_dir/jobs/queue``."""
+    # kombu warns that files have no host name
+    logging.getLogger("kombu.connection").setLevel(logging.ERROR)
     app = Celery("fhir_server")
     app.conf.update(
         broker_url=broker_url or "filesystem://",
@@ -31,6 +34,7 @@ def celery_app(broker_url: str | None, data_dir: Path) -> Celery:
         accept_content=["json"],
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
     )
