@@ -13,7 +13,7 @@ from typing import Any, Final
 from fhir_server.fhirpath import temporal
 from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.temporal import Temporal
-from terminology import ucum
+from terminology.ucum import canonicalise
 
 Item = Any
 Collection = list[Item]
@@ -250,4 +250,4 @@ def _unit(unit: str, definite: bool) -> str:
 
 def canonical(value: Decimal, unit: str) -> tuple[Decimal, str] | None:
     """The value in UCUM base units, None when the unit is not UCUM."""
-    return ucum.canonicalise(value, unit)
+    return canonicalise(value, unit)
