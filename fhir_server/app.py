@@ -19,6 +19,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import fhir_server
+from fhir_server.health import HEALTH_PATHS, health_routes
 from fhir_server.logs import AccessLog
 from fhir_server.metrics import Metrics
 from fhir_server.opening import Opened, open_hub
@@ -88,7 +89,7 @@ class Application:
             if is_fhir:
                 interaction, route = request.interaction or "other", fhir_route(request.interaction, request.type)
             else:
-                found = getattr(scope.get("route"), "path", None)
+                found = path if path in HEALTH_PATHS else getattr(scope.get("route"), "path", None)
                 interaction = route = found if isinstance(found, str) else "other"
             self._metrics.observe(interaction, request.status, seconds)
             if self._access_log is not None:
@@ -145,7 +146,6 @@ class Application:
         from fastapi import FastAPI
 
         from fhir_server.dialects import open_dialects
-        from fhir_server.health import health_routes
 
         app = FastAPI(
             title="fhir-server",

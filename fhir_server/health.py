@@ -22,6 +22,8 @@ _TASK_STATUSES: Final = ("requested", "received", "accepted", "ready", "in-progr
 _GAUGE_SECONDS: Final = 5.0
 _READY_SECONDS: Final = 5.0
 
+HEALTH_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
+
 Gauges = list[tuple[str, str, Mapping[Labels, float]]]
 
 
@@ -52,9 +54,8 @@ def health_routes(store: Store, metrics: Metrics) -> list[Route]:
         return Response(metrics.render(measured[1]), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return [
-        Route("/health/live", live, methods=["GET"]),
-        Route("/health/ready", ready, methods=["GET"]),
-        Route("/metrics", show_metrics, methods=["GET"]),
+        Route(path, endpoint, methods=["GET"])
+        for path, endpoint in zip(HEALTH_PATHS, (live, ready, show_metrics), strict=True)
     ]
 
 

@@ -22,6 +22,7 @@ _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dic
     "message",
     "asctime",
     "taskName",
+    "color_message",
 }
 _QUEUE_LIMIT: Final = 20_000
 _FLUSH_SECONDS: Final = 0.1

@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         64 * 2**20, ge=1024, description="Largest request body accepted, in bytes; more is refused with 413."
     )
-    max_depth: int = Field(100, ge=10, le=400, description="Deepest nesting of a resource's JSON; more is refused.")
+    max_depth: int = Field(64, ge=10, le=400, description="Deepest nesting of a resource's JSON; more is refused.")
     integrity: Literal["off", "warn", "enforce"] = Field(
         "off", description="What a reference to a resource that is not here means: nothing, a warning, or a refusal."
     )

@@ -46,7 +46,8 @@ def command() -> None:
     "--subject",
     envvar=environment("keys_subject"),
     show_envvar=True,
-    help="The user or organization that the key stands for, as the dialect names it.",
+    help="Whom the key stands for. A fhir key: a patient (Patient/ID), outside whose compartment it sees nothing. "
+    "Another dialect's key: its user or account.",
 )
 @click.option(
     "--token-limit",

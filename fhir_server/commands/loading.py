@@ -37,7 +37,7 @@ class _Search(msgspec.Struct):
 
 class _Entry(msgspec.Struct):
     fullUrl: str | None = None
-    resource: msgspec.Raw | None = None
+    resource: msgspec.Raw = msgspec.Raw()
     search: _Search | None = None
 
 
@@ -156,9 +156,9 @@ async def _collection(hub: Hub, bundle: _Bundle) -> Loaded:
     entries: list[BundleEntry] = []
     places: list[Failure] = []
     for index, entry in enumerate(bundle.entry):
-        if entry.resource is None or (entry.search is not None and entry.search.mode == "outcome"):
-            continue
         raw = bytes(entry.resource)
+        if raw in (b"", b"null") or (entry.search is not None and entry.search.mode == "outcome"):
+            continue
         local = entry.fullUrl if entry.fullUrl and _ABSOLUTE_LOCAL.match(entry.fullUrl) else None
         entries.append(_entry_of(raw, _resource.decode(raw), local))
         places.append(Failure({}, entry=index))
