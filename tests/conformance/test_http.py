@@ -88,8 +88,8 @@ def test_the_wrong_method_is_405_with_allow(fhir: httpx.Client, method: str, pat
     assert "OPTIONS" in answer.headers["Allow"]
 
 
-def test_a_method_that_is_none_is_405(fhir: httpx.Client) -> None:
-    refused(fhir.request("BREW", "Patient"), 405)
+def test_a_method_that_fhir_has_no_use_for_is_405(fhir: httpx.Client) -> None:
+    refused(fhir.request("PROPFIND", "Patient"), 405)
 
 
 @pytest.mark.parametrize(
