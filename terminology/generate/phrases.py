@@ -137,10 +137,13 @@ def orders(term: str) -> Iterator[tuple[str, int]]:
             yield parts[0], 2
     if found := CANCER.match(term):
         site = found["site"].removeprefix("the ")
-        for phrase in (f"{site} cancer", f"cancer of {site}", f"cancer of the {site}", f"carcinoma of {site}"):
-            yield phrase, 2
-        yield f"malignant neoplasm of {site}", 2
-        yield f"malignant tumor of {site}", 2
+        if "malignant" in term:
+            for phrase in (f"{site} cancer", f"cancer of {site}", f"cancer of the {site}"):
+                yield phrase, 2
+        yield f"carcinoma of {site}", 2
+        if "malignant" in term:
+            yield f"malignant neoplasm of {site}", 2
+            yield f"malignant tumor of {site}", 2
     elif (found := OF.match(term)) and found["head"] not in NOT_TURNED:
         yield f"{found['site']} {found['head']}", 2
         yield f"{found['head']} of the {found['site']}", 2
