@@ -115,7 +115,7 @@ def load_dialects() -> list[Dialect]:
     found: list[Dialect] = []
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         loaded = point.load()
-        dialect = loaded if isinstance(loaded, Dialect) else loaded()
+        dialect = loaded() if isinstance(loaded, type) or not isinstance(loaded, Dialect) else loaded
         if not isinstance(dialect, Dialect):
             raise TypeError(f"The entry point {point.name!r} in {GROUP} is not a dialect: {dialect!r}")
         found.append(dialect)
@@ -263,11 +263,7 @@ class _Guard:
         try:
             await self.app(scope, counted, noticed)
         except Exception as error:
-            # the message of an exception may hold a patient's data; its type and place do not
-            trace, place = error.__traceback__, ""
-            while trace is not None:
-                place, trace = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}", trace.tb_next
-            log.error("%s at %s on a route of the dialect %s", type(error).__name__, place, dialect.name)
+            log.error("unexpected failure on a route of the dialect %s", dialect.name, exc_info=error)
             if started:
                 raise
             message = "Internal error. The request was not processed."

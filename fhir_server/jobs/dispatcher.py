@@ -51,8 +51,7 @@ class Dispatcher:
                         started = True
                     await self.step()
                 except Exception as error:
-                    log.warning("looking for work failed (%s); trying again", type(error).__name__)
-                    log.debug("because of", exc_info=error)
+                    log.warning("looking for work failed; trying again", exc_info=error)
                     started = False
                     await asyncio.sleep(1)
                 await asyncio.sleep(POLL_SECONDS)

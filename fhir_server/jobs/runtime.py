@@ -98,8 +98,7 @@ class Runtime:
             )
             raise
         except Exception as error:
-            log.warning("attempt %d at Task/%s ended in %s", held.attempt, task_id, type(error).__name__)
-            log.debug("because of", exc_info=error)
+            log.warning("attempt %d at Task/%s went wrong", held.attempt, task_id, exc_info=error)
             return await self._went_wrong(hold, held, permanent=isinstance(error, BadRequest | Unprocessable))
 
     async def _went_wrong(self, hold: _Hold, held: states.Lease, *, permanent: bool) -> bool:
