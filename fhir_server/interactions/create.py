@@ -9,8 +9,8 @@ from fhir_server.interactions import conditional
 from fhir_server.interactions.prepare import prepared
 from fhir_server.interactions.values import Written
 from fhir_server.r4b.codec import Draft
-from fhir_server.r4b.outcome import PreconditionFailed
-from fhir_server.store.protocol import GuardFailed, Version
+from fhir_server.r4b.outcome import Issue, PreconditionFailed
+from fhir_server.store.protocol import GuardFailed, Put, Version
 
 if TYPE_CHECKING:
     from fhir_server.hub import Hub
@@ -30,6 +30,12 @@ async def create(hub: Hub, caller: Caller, type: str, body: bytes | Draft, if_no
         (version,) = await hub.commit((put,))
         assert version is not None
         return Written(version, created=True, issues=ready.issues)
+    async with hub.lock(type, "?", if_none_exist):
+        return await _unless_there(hub, caller, put, ready.issues, if_none_exist)
+
+
+async def _unless_there(hub: Hub, caller: Caller, put: Put, issues: tuple[Issue, ...], if_none_exist: str) -> Written:
+    type = put.type
     parameters = conditional.parameters_of(if_none_exist, "If-None-Exist")
     for _ in hub.attempts():
         found = await conditional.resolve(hub, caller, type, parameters)
@@ -44,5 +50,5 @@ async def create(hub: Hub, caller: Caller, type: str, body: bytes | Draft, if_no
         except GuardFailed:
             continue
         assert isinstance(version, Version)
-        return Written(version, created=True, issues=ready.issues)
+        return Written(version, created=True, issues=issues)
     raise hub.busy()

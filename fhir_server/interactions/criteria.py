@@ -24,8 +24,8 @@ _LEVELS = 32
 Answer = Collection[tuple[str, str]] | None
 
 
-async def parse(hub: Hub, types: Sequence[str], parameters: Parameters) -> Parsed:
-    """parse_search with every Need answered. Raises BadRequest for bad values."""
+async def parse(hub: Hub, types: Sequence[str], parameters: Parameters, *, now: int | None = None) -> Parsed:
+    """parse_search with every Need answered. now: the moment that `ap` is near to. Raises BadRequest for bad values."""
     known: dict[Need, Answer] = {}
     while True:
         parsed = parse_search(
@@ -35,7 +35,7 @@ async def parse(hub: Hub, types: Sequence[str], parameters: Parameters) -> Parse
             base_urls=hub.base_urls,
             terminology=hub.terminology,
             known=known or None,
-            now=hub.now(),
+            now=now or hub.now(),
         )
         fresh = [need for need in parsed.needs if need not in known]
         if not fresh:

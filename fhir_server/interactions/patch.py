@@ -56,6 +56,13 @@ async def patch(
 ) -> Written:
     caller.require(type, "u")
     changes = document(hub, body, content_type)
+    async with hub.lock(type, id):
+        return await _patch(hub, caller, type, id, changes, if_match, guards)
+
+
+async def _patch(
+    hub: Hub, caller: Caller, type: str, id: str, changes: Any, if_match: str | None, guards: tuple[Guard, ...]
+) -> Written:
     for _ in hub.attempts():
         current = await hub.store.read(type, id)
         if current is None:

@@ -56,7 +56,7 @@ async def search(hub: Hub, caller: Caller, asked: Asked, parameters: Parameters,
         if len(parameters) > 1:
             raise BadRequest("A page link takes no further parameters; start the search again.", code="not-supported")
         parameters, place = _opened(hub, asked, token)
-    parsed = await criteria.parse(hub, asked.types, parameters)
+    parsed = await criteria.parse(hub, asked.types, parameters, now=place.now)
     parsed, issues = _judged(parsed, strict)
     plan = _plan(hub, caller, asked, parsed)
     links = {"self": address(hub, asked, parsed.applied)}
@@ -68,13 +68,11 @@ async def search(hub: Hub, caller: Caller, asked: Asked, parameters: Parameters,
     count = min(parsed.count or hub.options.default_count, hub.options.max_count)
     if parsed.count is not None and parsed.count > count:
         issues.append(Issue("information", "informational", f"_count is at most {count} here; pages hold {count}."))
-    if place.backwards:
-        place = await _stepped_back(hub, plan, place, count)
-    matches, following, reached = await _page(hub, plan, place, count, _total(parsed))
-    total_known = reached.total
-    if token is None and following is None:
+    reached = await _page(hub, plan, place, count, _total(parsed))
+    matches, total_known = reached.matches, reached.total
+    if token is None and reached.next is None:
         total_known = len(matches)
-    links = _links(hub, asked, parsed, token, place, reached, following, total_known, len(plan) > 1)
+    links = _links(hub, asked, parsed, token, place, reached, total_known)
     included: Sequence[Version] = ()
     if parsed.includes or parsed.revincludes:
         includer = Includer(hub, caller, matches)
@@ -162,55 +160,62 @@ def _total(parsed: Parsed) -> Total:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    index: int
+    """A page. next: (index of the query, cursor; None for its start) of what follows, previous: cursor to go back
+    from; each None when there is nothing."""
+
+    matches: list[Version]
+    next: tuple[int, Cursor | None] | None
+    previous: Cursor | None
     snapshot: int | None
     total: int | None
 
 
-async def _page(
-    hub: Hub, plan: list[Query], place: Place, count: int, total: Total
-) -> tuple[list[Version], Cursor | None, Reached]:
-    """(matches, cursor of what follows in query `Reached.index`, ...). A cursor () means the start of that query."""
-    matches: list[Version] = []
-    index, after, snapshot = place.index, place.after, place.snapshot
+async def _page(hub: Hub, plan: list[Query], place: Place, count: int, total: Total) -> Reached:
     first = place.snapshot is None
-    counted: int | None = place.total
-    if first and total != "none" and len(plan) > 1:
+    if len(plan) == 1:
+        page = await hub.run(
+            plan[0],
+            limit=count,
+            after=place.after,
+            snapshot=place.snapshot,
+            total=total if first else "none",
+            backwards=place.backwards,
+        )
+        before = place.after is not None if not place.backwards else page.next is not None
+        following = (0, page.end) if place.backwards and page.end is not None else None
+        if not place.backwards and page.next is not None:
+            following = (0, page.next)
+        counted = page.total if first else place.total
+        return Reached(list(page.matches), following, page.start if before else None, page.snapshot, counted)
+    return await _across(hub, plan, place, count, total if first else "none")
+
+
+async def _across(hub: Hub, plan: list[Query], place: Place, count: int, total: Total) -> Reached:
+    """A page over several queries, one after the other."""
+    counted = place.total
+    if total != "none":
         counted = 0
         for query in plan:
             counted += await hub.count(query)
-    while index < len(plan):
-        wanted: Total = total if first and len(plan) == 1 else "none"
-        page = await hub.run(plan[index], limit=count - len(matches), after=after, snapshot=snapshot, total=wanted)
-        if snapshot is None:
-            snapshot = page.snapshot
-        if wanted != "none":
-            counted = page.total
+    matches: list[Version] = []
+    index, after, snapshot = place.index, place.after, place.snapshot
+    while index < len(plan) and len(matches) < count:
+        page = await hub.run(plan[index], limit=count - len(matches), after=after, snapshot=snapshot)
+        snapshot = page.snapshot if snapshot is None else snapshot
         matches += page.matches
         if page.next is not None:
-            return matches, page.next, Reached(index, snapshot, counted)
+            return Reached(matches, (index, page.next), None, snapshot, counted)
         index, after = index + 1, None
-        if len(matches) >= count and index < len(plan):
-            return matches, (), Reached(index, snapshot, counted)
-    return matches, None, Reached(index, snapshot, counted)
-
-
-async def _stepped_back(hub: Hub, plan: list[Query], place: Place, count: int) -> Place:
-    """The place where the page before `place` starts."""
-    page = await hub.run(plan[place.index], limit=count, after=place.after, snapshot=place.snapshot, backwards=True)
-    return replace(place, after=page.next, backwards=False)
+    # The page is full and some queries are left: is there anything in them?
+    while index < len(plan):
+        if (await hub.run(plan[index], limit=1, snapshot=snapshot)).matches:
+            return Reached(matches, (index, None), None, snapshot, counted)
+        index += 1
+    return Reached(matches, None, None, snapshot, counted)
 
 
 def _links(
-    hub: Hub,
-    asked: Asked,
-    parsed: Parsed,
-    token: str | None,
-    place: Place,
-    reached: Reached,
-    following: Cursor | None,
-    total: int | None,
-    several: bool,
+    hub: Hub, asked: Asked, parsed: Parsed, token: str | None, place: Place, reached: Reached, total: int | None
 ) -> dict[str, str]:
     whole = address(hub, asked, parsed.applied)
     links = {"self": whole if token is None else page_address(hub, asked, token)}
@@ -221,7 +226,7 @@ def _links(
             "a": asked.path,
             "p": parsed.applied,
             "i": index,
-            "c": after or None,
+            "c": after,
             "s": reached.snapshot,
             "t": total,
             "b": backwards,
@@ -229,12 +234,12 @@ def _links(
         }
         return page_address(hub, asked, hub.sealer.seal(_KIND, payload))
 
-    if following is not None or token is not None:
+    if reached.next is not None or token is not None:
         links["first"] = whole
-    if place.after is not None and not several:
-        links["previous"] = sealed(place.index, place.after, True)
-    if following is not None:
-        links["next"] = sealed(reached.index, following, False)
+    if reached.previous is not None:
+        links["previous"] = sealed(0, reached.previous, True)
+    if reached.next is not None:
+        links["next"] = sealed(*reached.next, False)
     return links
 
 

@@ -123,6 +123,19 @@ async def update_where(
     caller.require(type, "u")
     draft, _ = parsed(hub, type, body)
     conditional.require_criteria(parameters)
+    async with hub.lock(type, "?", *(f"{name}={value}" for name, value in parameters)):
+        return await _update_where(hub, caller, draft, parameters, if_match, if_none_match)
+
+
+async def _update_where(
+    hub: Hub,
+    caller: Caller,
+    draft: Draft,
+    parameters: Parameters,
+    if_match: str | None,
+    if_none_match: str | None,
+) -> Written:
+    type = draft.type
     for _ in hub.attempts():
         found = await conditional.resolve(hub, caller, type, parameters)
         target, expect_new = target_of(hub, draft, found)
