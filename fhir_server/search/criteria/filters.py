@@ -20,7 +20,7 @@ from fhir_server.search.query import Date, LastUpdated, Missing, Node, Not, Stri
 _NAME = re.compile(r"[A-Za-z_][\w\-]*(?::[A-Z][A-Za-z]+)?", re.ASCII)
 _WORD = re.compile(r"[A-Za-z]+", re.ASCII)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BARE = re.compile(r"[^\s)\]]+")
+_BARE = re.compile(r"[^\s)\]\"][^\s)\]]*")
 _SPACE = re.compile(r"\s*")
 _COMPARISONS = frozenset({"eq", "ne", "gt", "lt", "ge", "le", "ap", "sa", "eb"})
 _OPERATORS = _COMPARISONS | {"co", "sw", "ew", "pr", "po", "ss", "sb", "in", "ni", "re"}
