@@ -1,4 +1,4 @@
-"""Opens a store by its URL. Kinds of store are plug-ins: entry-point group ``fhir_server.stores``, name = URL scheme."""
+"""Opens a store by its URL. Kinds of store are plug-ins: entry-point group ``fhir_server.stores``, name = scheme."""
 
 from __future__ import annotations
 

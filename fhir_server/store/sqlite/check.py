@@ -44,7 +44,8 @@ _RULES: Final = (
     ),
     (
         "a resource that is only referred to is marked as current",
-        "SELECT t.name, r.id FROM resource r JOIN type t ON t.tid = r.tid WHERE r.seq IS NULL AND (r.live OR r.version)",
+        "SELECT t.name, r.id FROM resource r JOIN type t ON t.tid = r.tid "
+        "WHERE r.seq IS NULL AND (r.live OR r.version)",
     ),
     (
         "the order of changes is behind its versions",

@@ -1,4 +1,4 @@
-"""Versions in the one order of changes. `last_updated` never falls as `seq` rises, so a time is a place in that order."""
+"""Versions in the one order of changes. `last_updated` never falls as `seq` rises: a time is a place in that order."""
 
 # Text put into statements is this package's own: table names, aliases, integers. Values are always arguments.
 # ruff: noqa: S608

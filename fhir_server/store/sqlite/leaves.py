@@ -106,7 +106,8 @@ def condition(connection: sqlite3.Connection, names: Names, leaf: Leaf, pid: int
         return all_of((system, code))
     if isinstance(leaf, TokenIn):
         return Sql(
-            f"({a}.sid, {a}.code) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))",
+            f"({a}.sid, {a}.code) IN "
+            "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))",
             (_pairs(connection, names, leaf),),
         )
     if isinstance(leaf, String):

@@ -1,4 +1,4 @@
-"""Building the index anew from the resources' bytes, a small batch at a time, so that others get their turn to write."""
+"""Building the index anew from the resources' bytes, a small batch at a time, so that others get a turn to write."""
 
 from __future__ import annotations
 

@@ -174,7 +174,8 @@ class Search:
         window = sorting.beyond(columns, "rid", ask.after, ask.backwards) if ask.after is not None else TRUE
         text = (
             f"SELECT {self._values(columns, 'd')}, {ask.columns} FROM (SELECT * FROM ("
-            f"SELECT x.rid AS rid{values} FROM ({inner.text}) m CROSS JOIN resource x WHERE x.rid = m.rid{born} LIMIT -1"
+            f"SELECT x.rid AS rid{values} FROM ({inner.text}) m CROSS JOIN resource x "
+            f"WHERE x.rid = m.rid{born} LIMIT -1"
             f") WHERE {window.text} ORDER BY {sorting.order(columns, 'rid', ask.backwards)} LIMIT ?) d "
             "CROSS JOIN resource r CROSS JOIN version v WHERE r.rid = d.rid AND v.seq = r.seq"
         )
