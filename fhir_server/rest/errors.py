@@ -31,9 +31,10 @@ def error_response(error: Exception, request_id: bytes) -> Response:
         return _outcome(422, "too-costly", "The search passed its budget; ask for something narrower.")
     if isinstance(error, (VersionMismatch, GuardFailed)):
         return _outcome(409, "conflict", "Another write came first; read again and retry.")
-    # The message of an unexpected exception may quote a patient's data: only its type and place are logged.
     told = request_id.decode("latin-1")
-    logger.error("unexpected failure", extra={"request_id": told}, exc_info=_without_text(error))
+    # The message of an unexpected exception may quote a patient's data: only its type and place are logged.
+    kind = type(error).__qualname__
+    logger.error("unexpected %s", kind, extra={"request_id": told}, exc_info=_without_text(error))
     return _outcome(500, "exception", f"The server failed. Give its operator this request id: {told}.")
 
 
