@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from fhir_server.interactions.prepare import refuse
 from fhir_server.interactions.values import BundleEntry
 from fhir_server.r4b import codec
 from fhir_server.r4b.codec import Draft
@@ -56,7 +55,9 @@ def read(hub: Hub, body: bytes | Draft) -> tuple[str, list[BundleEntry]]:
             code="value",
             expression="Bundle.type",
         )
-    refuse(validate(draft.data))
+    problems = validate(draft.data)
+    if any(issue.severity in ("error", "fatal") for issue in problems):
+        raise BadRequest(issues=problems)
     items = draft.data.get("entry") or []
     if len(items) > hub.options.max_entries:
         raise TooLarge(f"The Bundle has {len(items):,} entries; the most that is taken is {hub.options.max_entries:,}.")
