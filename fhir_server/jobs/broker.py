@@ -1,7 +1,7 @@
 """The Celery application. A message carries a Task's id and nothing else; it only wakes a worker.
 
-Without FHIR_SERVER_BROKER_URL the broker is a folder under the data directory (kombu's filesystem transport), which
-needs nothing installed. With one (amqp://, redis://) messages are acknowledged after the work, one at a time.
+Without FHIR_SERVER_BROKER_URL the broker is a folder under the data directory (files.py), which needs nothing
+installed. With one (amqp://, redis://) messages are acknowledged after the work, one at a time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from celery import Celery
+
+from fhir_server.jobs.files import SCHEME
 
 RUN_TASK: Final = "fhir_server.run_task"
 QUEUE: Final = "fhir-server-tasks"
@@ -23,7 +25,7 @@ def celery_app(broker_url: str | None, data_dir: Path) -> Celery:
     logging.getLogger("kombu.connection").setLevel(logging.ERROR)
     app = Celery("fhir_server")
     app.conf.update(
-        broker_url=broker_url or "filesystem://",
+        broker_url=broker_url or f"{SCHEME}://",
         broker_transport_options=_redis(broker_url) if broker_url else _files(data_dir / "jobs" / "queue"),
         broker_connection_retry_on_startup=True,
         task_default_queue=QUEUE,
@@ -42,15 +44,8 @@ def celery_app(broker_url: str | None, data_dir: Path) -> Celery:
 
 
 def _files(folder: Path) -> dict[str, Any]:
-    for name in ("messages", "control"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    return {
-        "data_folder_in": str(folder / "messages"),
-        "data_folder_out": str(folder / "messages"),
-        "control_folder": str(folder / "control"),
-        "store_processed": False,
-        "polling_interval": POLL_SECONDS,
-    }
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"folder": str(folder), "polling_interval": POLL_SECONDS}
 
 
 def _redis(url: str) -> dict[str, Any]:

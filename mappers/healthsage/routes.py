@@ -1,8 +1,7 @@
 """HealthSage CDT's routes, as its API reference describes them. Errors are ``{"detail": "..."}``."""
 
-# no postponed annotations here: FastAPI evaluates those of the handlers, and some are made inside `_router`
+# no postponed annotations here: FastAPI evaluates those of the handlers, and some are made inside `routes`
 import re
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
@@ -12,44 +11,19 @@ from fastapi.security import APIKeyHeader
 from pydantic import ValidationError
 
 from fhir_server.dialects import Dialect, DialectContext, authenticated, sentences
-from fhir_server.jobs import Runner
-from fhir_server.jobs.names import Json, Names
+from fhir_server.jobs.names import Json
 from fhir_server.jobs.runtime import put
 from fhir_server.jobs.usage import key_of
 from fhir_server.security.caller import ANONYMOUS, SYSTEM, Caller
 
-from . import conformance, projection
+from . import projection
 from .models import ErrorDetail, GenerateRequest, KeyUsage, Submitted, TaskResult
 from .reading import task_of, view_of
-from .translate import CODE, Submission, submission
+from .translate import Submission, submission
 
 DEFAULT_TOKEN_LIMIT: Final = 1_000_000
 """Output tokens of a key that was made without a limit of its own."""
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_MAX_BODY: Final = 1 << 20
-
-
-class HealthSage:
-    """The dialect, as the entry point gives it."""
-
-    name = "healthsage"
-    paths: Sequence[str] = ("/generate", "/tasks", "/auth/usage")
-    max_body = _MAX_BODY
-
-    @property
-    def runners(self) -> Mapping[str, Runner]:
-        from .extraction import extract
-
-        return {CODE: extract}
-
-    def router(self, context: DialectContext) -> APIRouter:
-        return _router(self, context)
-
-    def error(self, status: int, message: str) -> Json:
-        return {"detail": message}
-
-    def conformance(self, names: Names) -> Sequence[Json]:
-        return conformance.resources(names)
 
 
 def _errors(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -63,7 +37,7 @@ def _errors(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"model": ErrorDetail, "description": meanings[code]} for code in codes}
 
 
-def _router(dialect: Dialect, context: DialectContext) -> APIRouter:
+def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
     router = APIRouter(tags=["HealthSage CDT"])
     hub = context.hub
     default_limit = int(getattr(context.settings, "healthsage_token_limit", DEFAULT_TOKEN_LIMIT))

@@ -69,7 +69,7 @@ class Site:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    hub, keys, app, speaks = MemoryHub(), FakeKeys(), FastAPI(), dialect()
+    hub, keys, app, speaks = MemoryHub(), FakeKeys(), FastAPI(), dialect
     context = DialectContext(
         hub=hub,  # type: ignore[arg-type]
         keys=keys,
