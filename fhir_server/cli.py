@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -32,9 +32,30 @@ class _Commands(click.Group):
         command: click.Command = import_module(COMMANDS[name][0]).command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            words = _explained(error)
+            if words is None:
+                raise
+            raise click.ClickException(words) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+
+
+def _explained(error: Exception) -> str | None:
+    """What to tell instead of a stack, for what an operator can do something about; None for anything else."""
+    from fhir_server.r4b.outcome import FhirError
+    from fhir_server.store.protocol import StoreError
+
+    if isinstance(error, click.ClickException | click.exceptions.Exit | click.Abort | BrokenPipeError):
+        return None
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return str(error) if isinstance(error, StoreError | FhirError) else None
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -42,4 +42,4 @@ def fhir_route(interaction: str, type: str) -> str:
         return "/fhir/metadata"
     if interaction.startswith("$"):
         return f"{base}/{interaction}"
-    return base + _TEMPLATES.get(interaction, f" ({interaction or 'unknown'})")
+    return base + _TEMPLATES.get(interaction, f" ({interaction})" if interaction else "")
