@@ -12,11 +12,11 @@ import msgspec
 
 from fhir_server.search.entries import Entries
 from fhir_server.search.registry import Registry, default_registry
-from fhir_server.search.values import Sink
+from fhir_server.search.sink import Sink
 
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 _MARKUP = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
-_Entry = TypeVar("_Entry")
+_Entry = TypeVar("_Entry", bound=tuple[Any, ...])
 
 
 def extract(
@@ -87,4 +87,10 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _once(found: list[_Entry]) -> list[_Entry]:
-    return list(dict.fromkeys(found)) if len(found) > 1 else found
+    if len(found) < 2:
+        return found
+    try:
+        return list(dict.fromkeys(found))
+    except TypeError:
+        # An object or array where a text should be; validation says so, here it is only left out.
+        return list(dict.fromkeys(row for row in found if all(isinstance(item, str | int) for item in row)))

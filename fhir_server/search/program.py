@@ -12,7 +12,8 @@ from typing import Any
 
 from fhir_server.r4b.definitions import SearchParameter
 from fhir_server.search.paths import Computed, Key, Leaf, Nth, Root, Step, Test, follow, leaves_of
-from fhir_server.search.values import Emit, Names, Sink, emitter
+from fhir_server.search.sink import Emit, Names, Sink
+from fhir_server.search.values import emitter
 
 #: The store keeps these itself, or they index nothing.
 NOT_INDEXED = frozenset({"_id", "_lastUpdated"})
@@ -157,7 +158,9 @@ class _Composite:
         for steps, components in self.places:
             for element in follow(steps, resource, resource) if steps else (resource,):
                 # A look at the keys spares most resources the conversion of a component whose partner is not there.
-                if all(node.root is not None or not node.keys.keys().isdisjoint(element) for node in components):
+                if isinstance(element, dict) and all(
+                    node.root is not None or not node.keys.keys().isdisjoint(element) for node in components
+                ):
                     self._element(element, components, sink, el)
                 el += 1
 

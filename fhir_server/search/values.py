@@ -7,85 +7,19 @@ and the ordinal of a composite's element (0 otherwise). R4B 3.1.1.4.4 - 3.1.1.4.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from fhir_server.r4b.definitions import Element, definitions
 from fhir_server.r4b.references import parse_reference
 from fhir_server.r4b.times import time_range
-from fhir_server.search.entries import (
-    CANONICAL_UCUM,
-    MAX_TIME,
-    MIN_TIME,
-    DateEntry,
-    NumberEntry,
-    QuantityEntry,
-    ReferenceEntry,
-    StringEntry,
-    TokenEntry,
-    UriEntry,
-)
+from fhir_server.search.amounts import money, number, number_range, position, quantity, quantity_range, sampled_data
+from fhir_server.search.entries import MAX_TIME, MIN_TIME
 from fhir_server.search.fold import fold_often
-from fhir_server.search.numbers import NUMBER_MAX, NUMBER_MIN, sortable
-from terminology.ucum import UCUM, canonicalise
+from fhir_server.search.sink import Emit, Names, Sink
 
 SPECIAL_VALUES = "http://terminology.hl7.org/CodeSystem/special-values"
-CURRENCIES = "urn:iso:std:iso:4217"
-
-
-class Names:
-    """The index names that a value goes under: the parameters' own, and those derived for modifiers."""
-
-    __slots__ = ("identifiers", "of_types", "params", "texts")
-
-    def __init__(self, params: Sequence[str]) -> None:
-        self.params = tuple(dict.fromkeys(params))
-        whole = [param for param in self.params if "$" not in param]
-        self.texts = tuple(f"{param}:text" for param in whole)
-        self.identifiers = tuple(f"{param}:identifier" for param in whole)
-        self.of_types = tuple(f"{param}:of-type" for param in whole)
-
-
-class Sink:
-    """Entries as they are found in one resource."""
-
-    __slots__ = ("base_urls", "dates", "numbers", "quantities", "references", "resource", "strings", "tokens", "uris")
-
-    def __init__(self, resource: dict[str, Any], base_urls: Sequence[str]) -> None:
-        self.resource = resource
-        self.base_urls = base_urls
-        self.tokens: list[TokenEntry] = []
-        self.strings: list[StringEntry] = []
-        self.dates: list[DateEntry] = []
-        self.numbers: list[NumberEntry] = []
-        self.quantities: list[QuantityEntry] = []
-        self.references: list[ReferenceEntry] = []
-        self.uris: list[UriEntry] = []
-
-    def size(self) -> int:
-        return (
-            len(self.tokens)
-            + len(self.strings)
-            + len(self.dates)
-            + len(self.numbers)
-            + len(self.quantities)
-            + len(self.references)
-            + len(self.uris)
-        )
-
-    def take(self, other: Sink) -> None:
-        self.tokens += other.tokens
-        self.strings += other.strings
-        self.dates += other.dates
-        self.numbers += other.numbers
-        self.quantities += other.quantities
-        self.references += other.references
-        self.uris += other.uris
-
-
-Emit = Callable[[Names, Any, Sink, int], None]
 
 
 def emitter(search_type: str, type: str, element: Element | None) -> Emit | None:
@@ -271,106 +205,6 @@ def _timing(names: Names, value: Any, sink: Sink, el: int) -> None:
             sink.dates.append((param, lo, hi, el))
 
 
-# --- number and quantity ---------------------------------------------------------------------------------------------
-
-
-def _decimal(value: Any) -> Decimal:
-    if isinstance(value, bool) or value is None:
-        raise TypeError
-    return value if isinstance(value, Decimal) else Decimal(str(value))
-
-
-def _number(names: Names, value: Any, sink: Sink, el: int) -> None:
-    key = sortable(_decimal(value))
-    for param in names.params:
-        sink.numbers.append((param, key, key, el))
-
-
-def _number_range(names: Names, value: Any, sink: Sink, el: int) -> None:
-    low, high = value.get("low", {}).get("value"), value.get("high", {}).get("value")
-    if low is None and high is None:
-        return
-    lo = NUMBER_MIN if low is None else sortable(_decimal(low))
-    hi = NUMBER_MAX if high is None else sortable(_decimal(high))
-    for param in names.params:
-        sink.numbers.append((param, lo, hi, el))
-
-
-def _position(names: Names, value: Any, sink: Sink, el: int) -> None:
-    latitude, longitude = value.get("latitude"), value.get("longitude")
-    if latitude is None or longitude is None:
-        return
-    lat, lon = sortable(_decimal(latitude)), sortable(_decimal(longitude))
-    for param in names.params:
-        sink.numbers.append((f"{param}$lat", lat, lat, el))
-        sink.numbers.append((f"{param}$lon", lon, lon, el))
-
-
-def _quantity(names: Names, value: Any, sink: Sink, el: int) -> None:
-    if value.get("value") is None:
-        return
-    number = _decimal(value["value"])
-    comparator = value.get("comparator", "")
-    low = None if comparator.startswith("<") else number
-    high = None if comparator.startswith(">") else number
-    _measured(names, low, high, value, sink, el)
-
-
-def _range(names: Names, value: Any, sink: Sink, el: int) -> None:
-    low, high = value.get("low") or {}, value.get("high") or {}
-    lo, hi = low.get("value"), high.get("value")
-    if lo is not None or hi is not None:
-        unit = low if "code" in low or "unit" in low else high
-        _measured(names, None if lo is None else _decimal(lo), None if hi is None else _decimal(hi), unit, sink, el)
-
-
-def _sampled_data(names: Names, value: Any, sink: Sink, el: int) -> None:
-    """From the least to the greatest sample; a letter (E, U, L) in the data is no number."""
-    origin, factor = value.get("origin") or {}, _decimal(value.get("factor", 1))
-    zero = _decimal(origin.get("value", 0))
-    samples = [Decimal(word) for word in value.get("data", "").split() if _NUMBER(word)]
-    if samples:
-        ends = sorted((zero + factor * min(samples), zero + factor * max(samples)))
-        _measured(names, ends[0], ends[1], origin, sink, el)
-
-
-_NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?", re.ASCII).fullmatch
-
-
-def _money(names: Names, value: Any, sink: Sink, el: int) -> None:
-    if value.get("value") is not None:
-        key = sortable(_decimal(value["value"]))
-        for param in names.params:
-            sink.quantities.append((param, CURRENCIES, value.get("currency", ""), key, key, el))
-
-
-def _measured(names: Names, low: Decimal | None, high: Decimal | None, unit: Any, sink: Sink, el: int) -> None:
-    """`unit`: the Quantity that says the unit. An end that is None is open."""
-    lo = NUMBER_MIN if low is None else sortable(low)
-    hi = NUMBER_MAX if high is None else (lo if high is low else sortable(high))
-    system, text, code = unit.get("system", ""), unit.get("unit", ""), unit.get("code", "")
-    rows = [(system, code or text, lo, hi)]
-    if text and code and text != code:
-        rows.append(("", text, lo, hi))
-    if system == UCUM and code:
-        twin = canonical_range(low, high, code)
-        if twin is not None:
-            rows.append((CANONICAL_UCUM, *twin))
-    for param in names.params:
-        for row in rows:
-            sink.quantities.append((param, *row, el))
-
-
-def canonical_range(low: Decimal | None, high: Decimal | None, code: str) -> tuple[str, str, str] | None:
-    """(canonical unit, lo, hi) of a range in UCUM unit `code`; None when the unit has no canonical form."""
-    first = None if low is None else canonicalise(low, code)
-    last = first if high is low else (None if high is None else canonicalise(high, code))
-    if (low is not None and first is None) or (high is not None and last is None):
-        return None
-    unit = (first or last or ("", ""))[1]
-    return unit, sortable(first[0]) if first else NUMBER_MIN, sortable(last[0]) if last else NUMBER_MAX
-
-
 # --- reference and uri -----------------------------------------------------------------------------------------------
 
 _LOCAL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})", re.ASCII).fullmatch
@@ -456,12 +290,12 @@ _EMITTERS: dict[tuple[str, str], Emit] = {
     **{("date", type): _date for type in ("date", "dateTime", "instant")},
     ("date", "Period"): _period,
     ("date", "Timing"): _timing,
-    **{("number", type): _number for type in ("decimal", "integer", "positiveInt", "unsignedInt")},
-    ("number", "Range"): _number_range,
-    **{("quantity", type): _quantity for type in _QUANTITIES},
-    ("quantity", "Range"): _range,
-    ("quantity", "SampledData"): _sampled_data,
-    ("quantity", "Money"): _money,
+    **{("number", type): number for type in ("decimal", "integer", "positiveInt", "unsignedInt")},
+    ("number", "Range"): number_range,
+    **{("quantity", type): quantity for type in _QUANTITIES},
+    ("quantity", "Range"): quantity_range,
+    ("quantity", "SampledData"): sampled_data,
+    ("quantity", "Money"): money,
     ("reference", "Reference"): _reference,
     ("reference", "CodeableReference"): _reference_of_codeable,
     ("reference", "Resource"): _inline_resource,
@@ -471,5 +305,5 @@ _EMITTERS: dict[tuple[str, str], Emit] = {
     ("reference", "url"): _uri,
     **{("uri", type): _uri for type in ("uri", "url", "oid", "uuid")},
     ("uri", "canonical"): _canonical,
-    ("special", "Location.position"): _position,
+    ("special", "Location.position"): position,
 }

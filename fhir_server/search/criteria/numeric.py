@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal, DecimalException
 
+from fhir_server.search.amounts import canonical_range
 from fhir_server.search.criteria.context import Context, Field, Prefix, Unsupported, bad
 from fhir_server.search.criteria.escapes import split, unescape
 from fhir_server.search.criteria.prefixes import prefixed
 from fhir_server.search.entries import CANONICAL_UCUM
 from fhir_server.search.numbers import EXACT, implicit_range, sortable
 from fhir_server.search.query import Node, Number, Quantity
-from fhir_server.search.values import canonical_range
 from terminology.ucum import UCUM
 
 _TENTH = Decimal("0.1")
