@@ -52,6 +52,7 @@ _LIST = re.compile(
 _TREATED = re.compile(
     r"^[\s,]*(?:(?:treated|managed|requiring|required|needing|with|by|status|post|s/p|a|an|and)\s+)+$", re.I
 )
+_AGO = re.compile(r"(?:\bago|\byesterday|\bearlier|\blast (?:night|week|month|year))$", re.I)
 _TAIL = re.compile(r"^[)\]]")
 _FAR = 90
 _EXTENDS = 60
@@ -104,6 +105,8 @@ def _takes_behind(
     _give(links[index], dated, len(whole))
     if close and len(gap) <= _EXTENDS:
         links[index].end = dated.end + (1 if _TAIL.match(text[dated.end :]) and "(" in whole else 0)
+    if "(" in whole:
+        return True
     for previous, following in zip(behind[-2::-1], behind[:0:-1], strict=False):
         one, two = candidates[previous], candidates[following]
         if one.barred or not _PAIR.match(text[one.end : two.start]):
@@ -126,7 +129,7 @@ def _takes_ahead(
         text[begin : dated.start],
         re.I,
     )
-    if not leads:
+    if not leads and not _AGO.search(text[dated.start : dated.end]):
         return
     if links[index].date is None:
         _give(links[index], dated, 1 << 20)
