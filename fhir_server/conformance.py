@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from fhir_server.jobs.names import Json, Names
-from fhir_server.jobs.runtime import ensure
+from fhir_server.jobs.runtime import current, put, same, version_of
+from fhir_server.r4b.outcome import Conflict, PreconditionFailed
+from fhir_server.security.caller import SYSTEM
 
 if TYPE_CHECKING:
     from fhir_server.hub import Hub
@@ -156,5 +159,18 @@ def merged(resources: Iterable[Json]) -> list[Json]:
 
 
 async def publish(hub: Hub, resources: Iterable[Json]) -> int:
-    """Write what is not there yet, or differs. Gives how many were written."""
-    return sum([await ensure(hub, resource) for resource in merged(resources)])
+    """Write, in one transaction, what is not there yet or differs. Gives how many were written; of several processes
+    that start at once one writes."""
+    wanted = merged(resources)
+    there = await asyncio.gather(*(current(hub, each["resourceType"], each["id"]) for each in wanted))
+    entries = [
+        put(resource, if_match=version_of(old) if old is not None else 0)
+        for resource, old in zip(wanted, there, strict=True)
+        if old is None or not same(old, resource)
+    ]
+    try:
+        if entries:
+            await hub.transact(SYSTEM, entries)
+    except (PreconditionFailed, Conflict):
+        return 0
+    return len(entries)

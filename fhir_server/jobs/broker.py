@@ -34,7 +34,8 @@ def celery_app(broker_url: str | None, data_dir: Path) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        worker_prefetch_multiplier=1,
+        # files: a message is gone once it is read, so there is nothing to gain by leaving it; the Task remembers
+        worker_prefetch_multiplier=1 if broker_url else 16,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_enable_remote_control=False,

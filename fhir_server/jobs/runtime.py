@@ -58,7 +58,7 @@ class Runtime:
 
     async def run(self, task_id: str) -> bool:
         """Do the Task if it is due and nobody else takes it. True when this call ended it, well or not."""
-        task = await self._read(task_id)
+        task = await current(self.hub, "Task", task_id)
         if task is None or not self.is_due(task):
             return False
         runner = self.runner_for(task)
@@ -130,15 +130,12 @@ class Runtime:
         device = engine_device(outcome.engine, outcome.version, self.names)
         reference = f"Device/{device['id']}"
         if reference not in self._devices:
-            await ensure(self.hub, device)
+            there = await current(self.hub, "Device", device["id"])
+            if there is None or not same(there, device):
+                with contextlib.suppress(PreconditionFailed, Conflict):  # another worker was faster
+                    await self.hub.save(SYSTEM, device, if_match=version_of(there) if there is not None else 0)
             self._devices.add(reference)
         return reference
-
-    async def _read(self, task_id: str) -> Json | None:
-        try:
-            return await self.hub.read_resource(SYSTEM, "Task", task_id)
-        except (NotFound, Gone):
-            return None
 
     async def _save(self, changed: Json, task: Json) -> bool:
         """Write the Task if it still is as it was read."""
@@ -184,7 +181,7 @@ class _Hold:
         """Commit entries made from the Task as it is now. A change by others in between is taken up and tried again."""
         runtime = self._runtime
         for _ in range(20):
-            task = await runtime._read(self._task_id)
+            task = await current(runtime.hub, "Task", self._task_id)
             held = states.lease_of(task) if task is not None else None
             if (
                 task is None
@@ -203,10 +200,12 @@ class _Hold:
 
 
 def put(resource: Json, *, if_match: int | None = None) -> Json:
-    """A transaction's entry that writes `resource` under its own id."""
-    url = f"{resource['resourceType']}/{resource['id']}"
-    request = {"method": "PUT", "url": url}
-    if if_match is not None:
+    """A transaction's entry that writes `resource` under its own id. if_match: the version that must be current, 0 for
+    none; None for whatever is there."""
+    request = {"method": "PUT", "url": f"{resource['resourceType']}/{resource['id']}"}
+    if if_match == 0:
+        request["ifNoneMatch"] = "*"
+    elif if_match is not None:
         request["ifMatch"] = f'W/"{if_match}"'
     return {"resource": resource, "request": request}
 
@@ -215,18 +214,16 @@ def version_of(resource: Mapping[str, Any]) -> int:
     return int(resource["meta"]["versionId"])
 
 
-async def ensure(hub: Hub, resource: Json) -> bool:
-    """Write a resource that the server itself publishes, unless it is there and the same. True when it was written."""
+async def current(hub: Hub, type: str, id: str) -> Json | None:
+    """The resource as it is now, None when there is none."""
     try:
-        there: Json | None = await hub.read_resource(SYSTEM, resource["resourceType"], resource["id"])
+        return await hub.read_resource(SYSTEM, type, id)
     except (NotFound, Gone):
-        there = None
-    if there is not None and {name: value for name, value in there.items() if name != "meta"} == {
-        name: value for name, value in resource.items() if name != "meta"
-    }:
-        return False
-    try:
-        await hub.save(SYSTEM, resource, if_match=version_of(there) if there is not None else 0)
-    except (PreconditionFailed, Conflict):
-        return False
-    return True
+        return None
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Equal but for meta."""
+    return {name: value for name, value in one.items() if name != "meta"} == {
+        name: value for name, value in other.items() if name != "meta"
+    }
