@@ -59,8 +59,9 @@ async def test_a_blob_is_read_back_whole_and_in_part(store: Store) -> None:
     blob = await store.put_blob(_chunks(content[:1000], content[1000:]))
     assert blob.size == len(content)
     assert b"".join([chunk async for chunk in store.open_blob(blob.id)]) == content
-    assert b"".join([chunk async for chunk in store.open_blob(blob.id, start=300_000, end=600_010)]) == (
-        content[300_000:600_010]
+    assert (
+        b"".join([chunk async for chunk in store.open_blob(blob.id, start=300_000, end=600_010)])
+        == (content[300_000:600_010])
     )
     assert await store.blob_size(blob.id) == len(content)
 

@@ -196,7 +196,9 @@ async def test_type_counts_follow_creation_and_deletion(store: Store) -> None:
 
 
 async def test_the_same_entry_twice_is_kept_once(store: Store) -> None:
-    twice = entries(tokens=[("code", "s", "red", 0)] * 2, strings=[("code:text", "a", "A", 0), ("code:text", "a", "a", 0)])
+    twice = entries(
+        tokens=[("code", "s", "red", 0)] * 2, strings=[("code:text", "a", "A", 0), ("code:text", "a", "a", 0)]
+    )
     await save(store, put("Patient", "a", twice))
     assert await found(store, "Patient", Token("code", "s", "red")) == ["a"]
 

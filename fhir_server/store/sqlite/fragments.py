@@ -33,8 +33,26 @@ def joined(glue: str, parts: Sequence[Sql]) -> Sql:
 
 
 def all_of(parts: Iterable[Sql]) -> Sql:
-    kept = [part for part in parts if part.text != "1"]
+    """Nothing but FALSE when one part is: SQLite finds no way for INDEXED BY where a constant decides."""
+    kept = []
+    for part in parts:
+        if part.text == "0":
+            return FALSE
+        if part.text != "1":
+            kept.append(part)
     return joined(" AND ", kept) if kept else TRUE
+
+
+def negated(part: Sql) -> Sql:
+    if part.text in ("0", "1"):
+        return TRUE if part.text == "0" else FALSE
+    return Sql(f"NOT ({part.text})", part.args)
+
+
+def exists(source: str, where: Sql) -> Sql:
+    if where.text == "0":
+        return FALSE
+    return Sql(f"EXISTS (SELECT 1 FROM {source} WHERE {where.text})", where.args)
 
 
 def any_of(parts: Sequence[Sql]) -> Sql:
@@ -42,6 +60,8 @@ def any_of(parts: Sequence[Sql]) -> Sql:
     kept = [part for part in parts if part.text != "0"]
     if not kept:
         return FALSE
+    if any(part.text == "1" for part in kept):
+        return TRUE
     if len(kept) == 1:
         return kept[0]
     half = len(kept) // 2

@@ -137,6 +137,7 @@ class Search:
 
     def _streamed(self, ask: Ask, arms: Sequence[Arm], walking: bool) -> Statement:
         """In order of rid."""
+        arms = [arm for arm in arms if arm.where.text != "0"]
         direction = " DESC" if ask.backwards else ""
         after = () if ask.after is None else (ask.after[-1],)
         bound = f" {'<' if ask.backwards else '>'} ?"
@@ -232,6 +233,8 @@ class Search:
     ) -> Statement:
         values = ", ".join(f"{name} AS v{position}" for position, (name, _) in enumerate(columns))
         criteria = all_of((where, tree.test(ask.where, ask.type, rid)))
+        if criteria.text == "0":
+            return Statement(Sql("SELECT 1 WHERE 0 LIMIT ?"), "nothing")
         born, snapshot = ("", ()) if ask.snapshot is None else (" AND x.born <= ?", (ask.snapshot,))
         ordered = [column for column in columns if column[0] != "NULL"]
         text = (

@@ -31,7 +31,7 @@ from fhir_server.search.query import (
     TokenIn,
 )
 from fhir_server.store.protocol import StoreError
-from fhir_server.store.sqlite.fragments import FALSE, TRUE, Arm, Sql, all_of, any_of, joined
+from fhir_server.store.sqlite.fragments import FALSE, TRUE, Arm, Sql, all_of, any_of, exists, joined, negated
 from fhir_server.store.sqlite.leaves import Leaf, ReferenceIn, arms_of, condition, table_of, targets
 from fhir_server.store.sqlite.names import Names
 
@@ -118,6 +118,8 @@ class Tree:
         """Number of rows, counted no further than cap."""
         found = 0
         for arm in arms:
+            if arm.where.text == "0":
+                continue
             statement = arm.select("1")
             row = self.connection.execute(
                 f"SELECT count(*) FROM ({statement.text} LIMIT {cap - found})",
@@ -290,8 +292,7 @@ class Tree:
             case Or(nodes):
                 return any_of([self.test(child, type, rid, el) for child in self.gathered(nodes)])
             case Not(child):
-                inner = self.test(child, type, rid, el)
-                return Sql(f"NOT ({inner.text})", inner.args)
+                return negated(self.test(child, type, rid, el))
             case Id(ids):
                 a = self.alias()
                 return Sql(
@@ -310,17 +311,15 @@ class Tree:
             case Has():
                 return self._has_test(node, rid)
             case Missing(_, _, True):
-                inner = self._leaf_test(node, type, rid, el, None)
-                return Sql(f"NOT {inner.text}", inner.args)
+                return negated(self._leaf_test(node, type, rid, el, None))
             case _:
                 return self._leaf_test(node, type, rid, el, None)
 
     def _exists(self, table: str, where: Callable[[str], Sql]) -> Sql:
+        """table: its name and, after a space, which index to use."""
         a = self.alias()
-        found = where(a)
-        name = table.partition(" ")[0]
-        hint = table.partition(" ")[2]
-        return Sql(f"EXISTS (SELECT 1 FROM {name} {a} {hint} WHERE {found.text})", found.args)
+        name, _, hint = table.partition(" ")
+        return exists(f"{name} {a} {hint}", where(a))
 
     def _leaf_test(self, leaf: Leaf, type: str, rid: str, el: Element, also: Callable[[str], Sql] | None) -> Sql:
         pid = self.names.pid(self.connection, type, leaf.param)
@@ -370,18 +369,15 @@ class Tree:
             inner = self.test(node.node, target, f"{a}r.rid")
             if node.canonical:
                 url = self.names.pid(self.connection, target, "url")
-                text = (
-                    f"uri {a} INDEXED BY uri_rid CROSS JOIN uri {a}u NOT INDEXED CROSS JOIN resource {a}r "
-                    f"WHERE {a}.rid = {rid} AND {a}.pid = {pid} AND {a}u.pid = {url or -1} AND {a}u.sid = {a}.sid "
+                source = f"uri {a} INDEXED BY uri_rid CROSS JOIN uri {a}u NOT INDEXED CROSS JOIN resource {a}r"
+                where = (
+                    f"{a}.rid = {rid} AND {a}.pid = {pid} AND {a}u.pid = {url or -1} AND {a}u.sid = {a}.sid "
                     f"AND {a}r.rid = {a}u.rid AND {self._same_version(target, f'{a}.version', f'{a}r.rid')}"
                 )
             else:
-                text = (
-                    f"ref {a} INDEXED BY ref_rid CROSS JOIN resource {a}r "
-                    f"WHERE {a}.rid = {rid} AND {a}.pid = {pid} AND {a}r.rid = {a}.target"
-                )
-            text = f"EXISTS (SELECT 1 FROM {text} AND {a}r.tid = {tid} AND {a}r.live = 1 AND {inner.text})"
-            options.append(Sql(text, inner.args))
+                source = f"ref {a} INDEXED BY ref_rid CROSS JOIN resource {a}r"
+                where = f"{a}.rid = {rid} AND {a}.pid = {pid} AND {a}r.rid = {a}.target"
+            options.append(exists(source, all_of((Sql(f"{where} AND {a}r.tid = {tid} AND {a}r.live = 1"), inner))))
         return any_of(options)
 
     def _has_test(self, node: Has, rid: str) -> Sql:
@@ -451,10 +447,9 @@ def words(text: str) -> list[str]:
 
 def union(arms: Sequence[Arm], *conditions: Callable[[Arm], Sql], order: str = "") -> Sql:
     """SELECT of the distinct rids of all arms; order: ' ORDER BY 1' or ' ORDER BY 1 DESC' or ''."""
+    arms = [arm for arm in arms if arm.where.text != "0"]
     parts = [
-        arm.select(
-            f"{'' if arm.unique or len(arms) > 1 else 'DISTINCT '}{arm.rid} AS rid", *(c(arm) for c in conditions)
-        )
+        arm.select(f"{'' if arm.unique or len(arms) > 1 else 'DISTINCT '}{arm.rid} AS rid", *(c(arm) for c in conditions))
         for arm in arms
     ]
     if not parts:
