@@ -218,7 +218,7 @@ class Hub:
         return await bundles.answer(self, caller, body, prefer, strict)
 
     async def transact_bundle(self, caller: Caller, body: bytes) -> list[EntryResult]:
-        """A transaction Bundle, results as values. For import."""
+        """A batch or transaction Bundle, results as values. In a batch, look at each result's status. For import."""
         return await bundles.transact_bundle(self, caller, body)
 
     async def transact_entries(self, caller: Caller, entries: Sequence[BundleEntry]) -> list[EntryResult]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from fhir_server.interactions import conditional
 from fhir_server.interactions.prepare import prepared
@@ -17,8 +18,26 @@ if TYPE_CHECKING:
     from fhir_server.security.caller import Caller
 
 
-def new_id() -> str:
-    return str(uuid.uuid4())
+#: One system call gives the randomness of many ids.
+_POOL: Final = 256
+
+
+class _Ids:
+    """Random UUIDs (version 4) as text. A forked process starts anew."""
+
+    def __init__(self) -> None:
+        self._left: list[str] = []
+        os.register_at_fork(after_in_child=self._left.clear)
+
+    def __call__(self) -> str:
+        if not self._left:
+            pool = os.urandom(16 * _POOL)
+            self._left += [str(UUID(bytes=pool[at : at + 16], version=4)) for at in range(0, len(pool), 16)]
+        return self._left.pop()
+
+
+#: A new logical id.
+new_id: Final = _Ids()
 
 
 async def create(hub: Hub, caller: Caller, type: str, body: bytes | Draft, if_none_exist: str | None) -> Written:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
@@ -59,12 +60,11 @@ async def search(hub: Hub, caller: Caller, asked: Asked, parameters: Parameters,
     parsed = await criteria.parse(hub, asked.types, parameters, now=place.now)
     parsed, issues = _judged(parsed, strict)
     plan = _plan(hub, caller, asked, parsed)
-    links = {"self": address(hub, asked, parsed.applied)}
     if parsed.summary == "count" or parsed.count == 0:
         total = 0
         for query in plan:
             total += await hub.count(query)
-        return _set(hub, (), (), total, links, issues, parsed)
+        return _set(hub, (), (), total, {"self": address(hub, asked, parsed.applied)}, issues, parsed)
     count = min(parsed.count or hub.options.default_count, hub.options.max_count)
     if parsed.count is not None and parsed.count > count:
         issues.append(Issue("information", "informational", f"_count is at most {count} here; pages hold {count}."))
@@ -244,12 +244,17 @@ def _links(
 
 
 def address(hub: Hub, asked: Asked, applied: Parameters) -> str:
-    query = "&".join(f"{quote(name, safe=':_')}={quote(value, safe=_SAFE)}" for name, value in applied)
+    query = _query_string(tuple(applied))
     place = f"{hub.base_url}/{asked.path}" if asked.path else hub.base_url
     return f"{place}?{query}" if query else place
 
 
 _SAFE = ",|:/$*-_.~"
+
+
+@lru_cache(maxsize=2048)
+def _query_string(applied: tuple[tuple[str, str], ...]) -> str:
+    return "&".join(f"{quote(name, safe=':_')}={quote(value, safe=_SAFE)}" for name, value in applied)
 
 
 def page_address(hub: Hub, asked: Asked, token: str) -> str:

@@ -312,8 +312,8 @@ async def test_the_content_of_a_large_binary_lives_in_the_blob_store_and_comes_b
     assert (await hub.read_resource(SYSTEM, "Binary", id))["data"] == data
     told = json.loads((await hub.history(SYSTEM, type="Binary", id=id)).body)
     assert told["entry"][0]["resource"]["data"] == data
+    body = (kept.body or b"").replace(id.encode(), b"stolen")
     with pytest.raises(Unprocessable):
-        body = (kept.body or b"").replace(id.encode(), b"stolen")
         await hub.update(SYSTEM, "Binary", "stolen", body)
 
 

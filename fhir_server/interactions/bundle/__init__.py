@@ -11,7 +11,6 @@ from fhir_server.interactions.bundle.batch import batch
 from fhir_server.interactions.bundle.reading import entry_of
 from fhir_server.interactions.values import BundleEntry, EntryResult, Prefer
 from fhir_server.r4b.codec import Draft
-from fhir_server.r4b.outcome import BadRequest
 
 if TYPE_CHECKING:
     from fhir_server.hub import Hub
@@ -31,9 +30,10 @@ async def answer(hub: Hub, caller: Caller, body: bytes | Draft, prefer: Prefer, 
 
 
 async def transact_bundle(hub: Hub, caller: Caller, body: bytes) -> list[EntryResult]:
+    """The results for a batch or transaction Bundle, as values."""
     kind, entries = reading.read(hub, body)
-    if kind != "transaction":
-        raise BadRequest(f"This takes a transaction Bundle, not a {kind}.", code="value", expression="Bundle.type")
+    if kind == "batch":
+        return (await batch(hub, caller, entries, False))[1]
     return await transact(hub, caller, entries)
 
 

@@ -48,12 +48,13 @@ def _groups(actions: Sequence[Action]) -> Iterator[list[Action]]:
         group: list[Action] = []
         touched: set[tuple[str, str]] = set()
         for action in run:
-            key = (action.type, action.address.id)
-            if len(group) == _AT_ONCE or (action.address.id and key in touched):
+            key = _target(action)
+            if len(group) == _AT_ONCE or (key is not None and key in touched):
                 yield group
                 group, touched = [], set()
             group.append(action)
-            touched.add(key)
+            if key is not None:
+                touched.add(key)
         yield group
 
 
@@ -61,8 +62,16 @@ def _kind(action: Action) -> object:
     if not action.writes:
         # Operations may write, and are no one's neighbours.
         return action.index if action.interaction == "operation" else "read"
-    alone = action.entry.if_none_exist is not None or action.interaction.startswith("conditional")
-    return action.index if alone else action.interaction
+    return action.interaction
+
+
+def _target(action: Action) -> tuple[str, str] | None:
+    """What a write is about, as far as the request says; None when it cannot meet another one."""
+    if action.entry.if_none_exist:
+        return action.type, "?" + action.entry.if_none_exist
+    if action.interaction.startswith("conditional"):
+        return action.type, "?"
+    return (action.type, action.address.id) if action.address.id else None
 
 
 async def _one(hub: Hub, caller: Caller, action: Action, strict: bool) -> EntryResult:

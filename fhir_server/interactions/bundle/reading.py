@@ -44,7 +44,7 @@ def read(hub: Hub, body: bytes | Draft) -> tuple[str, list[BundleEntry]]:
     limits = hub.options.limits
     if len(raw) > limits.size:
         raise TooLarge(f"The body has {len(raw):,} bytes; the most that is taken is {limits.size:,}.")
-    skeleton, slices = _skeleton(raw)
+    skeleton, slices = _skeleton(_compact(raw))
     draft = codec.parse(skeleton, limits=limits)
     if draft.type != "Bundle":
         raise BadRequest(f"The base takes a Bundle, not a {draft.type}; send it to {draft.type}.", expression="Bundle")
@@ -62,6 +62,16 @@ def read(hub: Hub, body: bytes | Draft) -> tuple[str, list[BundleEntry]]:
     if len(items) > hub.options.max_entries:
         raise TooLarge(f"The Bundle has {len(items):,} entries; the most that is taken is {hub.options.max_entries:,}.")
     return kind, _entries(items, slices)
+
+
+def _compact(raw: bytes) -> bytes:
+    """Without insignificant whitespace, so that no entry has to be made compact alone."""
+    if b"\n" not in raw[:4096] and b'": ' not in raw[:4096]:
+        return raw
+    try:
+        return msgspec.json.format(raw, indent=-1)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw
 
 
 def _skeleton(raw: bytes) -> tuple[bytes, list[bytes | None]]:

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from fhir_server.r4b.codec import Limits
 
 _REFERENCE: Final = re.compile(rb'"reference"\s*:\s*"([^"\\]*)"')
-_ESCAPED: Final = re.compile(rb'"reference"\s*:\s*"[^"\\]*\\')
-_LINK: Final = re.compile(rb"""\b(?:href|src)\s*=\s*(?:\\"|')([^"'\\]*)""")
-_URN: Final = re.compile(rb'"(urn:(?:uuid|oid):[^"\\]*)"')
-_URL: Final = re.compile(rb'"(https?:(?:/|\\/)[^"]*)"')
+_ESCAPED: Final = re.compile(rb'"(?:reference"\s*:\s*"|urn:|https?:)[^"\\]*\\')
+_LINK: Final = re.compile(rb"""(?:href|src)\s*=\s*(?:\\"|')([^"'\\]*)""")
+_QUOTED: Final = re.compile(rb'"((?:urn:(?:uuid|oid):|https?:/)[^"\\]*)"')
 _RESTFUL: Final = re.compile(
     r"(https?://.+)/([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?"
 )
@@ -39,11 +38,16 @@ def conditional_references(raw: bytes) -> set[str]:
     """Texts of the conditional references (``Patient?identifier=...``) in a resource's bytes."""
     if b"?" not in raw:
         return set()
-    if _ESCAPED.search(raw):
+    if _is_escaped(raw):
         texts = [found.text for found in _walk(raw)]
     else:
         texts = [match.decode() for match in _REFERENCE.findall(raw) if b"?" in match]
     return {text for text in texts if "?" in text and parse_reference(text).kind == "conditional"}
+
+
+def _is_escaped(raw: bytes) -> bool:
+    """Whether a link may be written with escapes (``\\/``, ``\\u0041``), which the regular expressions do not read."""
+    return (b"\\u" in raw or b"\\/" in raw) and _ESCAPED.search(raw) is not None
 
 
 def _walk(raw: bytes) -> list[Found]:
@@ -57,7 +61,11 @@ class Links:
 
     def __init__(self, targets: Mapping[str, str]) -> None:
         self._targets = dict(targets)
-        self._urls = any(url.startswith("http") for url in targets)
+        self._starts = tuple(
+            b'"' + start
+            for start in (b"urn:uuid:", b"urn:oid:", b"http")
+            if any(u.encode().startswith(start) for u in targets)
+        )
         self._conditional: dict[str, str] = {}
         self._known: dict[tuple[bytes, str | None], bytes | None] = {}
 
@@ -88,42 +96,37 @@ class Links:
         """A resource's bytes with its links replaced; a Draft when they had to be parsed for it."""
         if not self._targets and not self._conditional:
             return raw
-        if self._needs_walk(raw, base):
-            return rewrite_references(codec.parse(raw, limits=limits), self._resolver(base, raw))
-        known = self._known
+        if not _is_escaped(raw) and not self._in_narrative(raw, base):
+            known = self._known
 
-        def replace(match: re.Match[bytes]) -> bytes:
-            key = (match[1], base)
-            if key not in known:
-                text = match[1].decode()
-                new = self._conditional.get(text) or self.resolve(text, base)
-                known[key] = None if new is None else b'"reference":"%s"' % new.encode()
-            return known[key] or match[0]
+            def replace(match: re.Match[bytes]) -> bytes:
+                key = (match[1], base)
+                if key not in known:
+                    text = match[1].decode()
+                    new = self._conditional.get(text) or self.resolve(text, base)
+                    known[key] = None if new is None else b'"reference":"%s"' % new.encode()
+                return known[key] or match[0]
 
-        return _REFERENCE.sub(replace, raw)
+            rewritten = _REFERENCE.sub(replace, raw)
+            if not self._left(rewritten, base):
+                return rewritten
+        return rewrite_references(codec.parse(raw, limits=limits), self._resolver(base, raw))
 
-    def _needs_walk(self, raw: bytes, base: str | None) -> bool:
-        if b"\\u" in raw or _ESCAPED.search(raw):
+    def _in_narrative(self, raw: bytes, base: str | None) -> bool:
+        """Whether the narrative may hold a link to replace."""
+        if b"href" not in raw and b"src" not in raw:
+            return False
+        if b"\\u" in raw:
             return True
-        for link in _LINK.findall(raw):
-            if b"&" in link or self.resolve(link.decode(errors="replace"), base) is not None:
-                return True
-        # Beside the references there may be other elements that equal a fullUrl.
-        found = _URN.findall(raw)
-        if self._urls:
-            found += _URL.findall(raw)
-        if not found:
-            return False
-        referenced = _REFERENCE.findall(raw)
-        if len(found) <= len(referenced) and not self._urls and _same(found, referenced):
-            return False
-        others = list(found)
-        for text in referenced:
-            if text in others:
-                others.remove(text)
         return any(
-            b"\\" in text or self.resolve(text.decode(errors="replace"), base) is not None for text in set(others)
+            b"&" in link or self.resolve(link.decode(errors="replace"), base) is not None for link in _LINK.findall(raw)
         )
+
+    def _left(self, raw: bytes, base: str | None) -> bool:
+        """Whether a string beside the references equals a fullUrl; its element's type then decides."""
+        if not any(start in raw for start in self._starts):
+            return False
+        return any(self.resolve(text.decode(errors="replace"), base) is not None for text in set(_QUOTED.findall(raw)))
 
     def _resolver(self, base: str | None, raw: bytes) -> _Resolver:
         return _Resolver(self, base, raw)
@@ -146,10 +149,6 @@ class _Resolver:
             if new is not None:
                 return new
         return self._links.resolve(found.text, self._base)
-
-
-def _same(urns: list[bytes], referenced: list[bytes]) -> bool:
-    return urns == [text for text in referenced if text.startswith(b"urn:")]
 
 
 def _is_canonical(type: str, found: Found) -> bool:
