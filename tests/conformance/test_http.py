@@ -223,3 +223,10 @@ def test_a_trailing_slash_means_the_same(fhir: httpx.Client, mark: str) -> None:
 def test_an_error_is_json_even_when_html_is_asked_for(fhir: httpx.Client, mark: str) -> None:
     answer = fhir.get(f"Patient/{mark}", headers={"Accept": "text/html"})
     assert json.loads(answer.content)["resourceType"] == "OperationOutcome"
+
+
+def test_the_base_is_found_with_and_without_a_slash(server: Server) -> None:
+    bundle = {"resourceType": "Bundle", "type": "batch"}
+    for url in (server.base, server.base + "/"):
+        assert httpx.post(url, json=bundle, headers=server.headers).status_code == 200, url
+        assert httpx.get(url, params={"_type": "Patient"}, headers=server.headers).status_code == 200, url
