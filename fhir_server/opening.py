@@ -67,6 +67,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Opened]:
     from fhir_server.interactions.values import HubOptions
     from fhir_server.r4b.codec import DEFAULT_LIMITS
     from fhir_server.search.registry import default_registry
+    from terminology.service import Terminology
 
     async with open_store_of(settings) as store:
         options = HubOptions(
@@ -79,7 +80,13 @@ async def open_hub(settings: Settings) -> AsyncIterator[Opened]:
             binary_threshold=settings.binary_threshold,
             limits=replace(DEFAULT_LIMITS, size=settings.max_body_bytes, depth=settings.max_depth),
         )
-        hub = Hub(store, base_url=settings.fhir_base, registry=default_registry(), options=options)
+        hub = Hub(
+            store,
+            base_url=settings.fhir_base,
+            registry=default_registry(),
+            terminology=Terminology(settings.data_dir / "terminology"),
+            options=options,
+        )
         await hub.start()
         try:
             yield Opened(settings, store, keys_of(settings, store), hub)
