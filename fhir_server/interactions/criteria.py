@@ -56,7 +56,7 @@ async def _answer(hub: Hub, need: Need) -> Answer:
     if need.kind == "list":
         return await _members(hub, need.key)
     if need.kind == "value_set":
-        return await _value_set(hub, need.key)
+        return await value_set_codes(hub, need.key)
     if need.kind == "below":
         return await _below(hub, need.key, need.via)
     return await _above(hub, need.key, need.via)
@@ -76,7 +76,7 @@ async def _members(hub: Hub, id: str) -> Answer:
     return found
 
 
-async def _value_set(hub: Hub, key: str) -> Answer:
+async def value_set_codes(hub: Hub, key: str) -> Answer:
     """Codes of a ValueSet that is kept here (its expansion, or the codes it lists), else what terminology knows."""
     data: dict[str, Any] | None = None
     reference = parse_reference(key, hub.base_urls)
@@ -94,6 +94,9 @@ async def _value_set(hub: Hub, key: str) -> Answer:
         listed = _listed(data)
         if listed is not None:
             return listed
+        expanded = None if hub.terminology is None else hub.terminology.expand_resource(data)
+        if expanded is not None:
+            return frozenset(expanded)
         key = data.get("url") or key
     return None if hub.terminology is None else hub.terminology.expand(key)
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from fhir_server.fhirpath import Context, root_node
+from fhir_server.interactions.criteria import value_set_codes
 from fhir_server.interactions.values import Parameters
 from fhir_server.operations.arguments import arguments
 from fhir_server.operations.registry import Operation, OperationRequest, OperationResult, register
@@ -80,7 +81,7 @@ async def resource_issues(hub: Hub, resource: dict[str, Any], profiles: list[str
         return base
     node = root_node(resource)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    library = Library(hub.value_set_contains)
+    library = Library()
     context = Context(
         resource=node,
         root=node,
@@ -105,10 +106,12 @@ async def resource_issues(hub: Hub, resource: dict[str, Any], profiles: list[str
             else:
                 text = f"The profile {url} is not known here, so it was not checked."
                 issues.append(Issue("warning", "not-found", text, f"{node.type}.meta.profile"))
-        if not library.missing:
+        if not library.missing and not library.missing_value_sets:
             break
         for url in sorted(library.missing):
             library.add(url, await _structure(hub, url))
+        for url in sorted(library.missing_value_sets):
+            library.add_value_set(url, await value_set_codes(hub, url))
     return _distinct([*base, *issues])
 
 

@@ -6,7 +6,7 @@ validates again, until nothing new is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from fhir_server.profiles.profile import Profile, build_profile
@@ -19,15 +19,17 @@ Codings = Sequence[tuple[str | None, str]]
 
 
 class Library:
-    """Profiles and value sets by canonical URL. contains: (value set url, codings) -> bool, None when unknown."""
+    """Profiles and value sets by canonical URL."""
 
-    def __init__(self, contains: Callable[[str, Codings], bool | None] | None = None) -> None:
-        self._contains = contains
+    def __init__(self) -> None:
         self._structures: dict[str, Mapping[str, Any]] = {}
         self._profiles: dict[str, Profile | None] = {}
         self._absent: set[str] = set()
         #: Canonical URLs of structures that were asked for and are not here.
         self.missing: set[str] = set()
+        self._value_sets: dict[str, tuple[frozenset[tuple[str, str]], frozenset[str]] | None] = {}
+        #: Canonical URLs of value sets that were asked for and are not here.
+        self.missing_value_sets: set[str] = set()
         #: What could not be used, and why, by URL.
         self.broken: dict[str, str] = {}
 
@@ -40,6 +42,14 @@ class Library:
             self._absent.add(url)
         else:
             self._structures[url] = structure
+
+    def add_value_set(self, url: str, pairs: Collection[tuple[str, str]] | None) -> None:
+        """The (system, code) pairs of a value set; None says that they are not known here."""
+        self.missing_value_sets.discard(url)
+        if pairs is None:
+            self._value_sets[url] = None
+        else:
+            self._value_sets[url] = (frozenset(pairs), frozenset(code for _, code in pairs))
 
     def profile(self, url: str) -> Profile | None:
         url = url.partition("|")[0]
@@ -87,4 +97,11 @@ class Library:
                 code in code_set.plain if system is None else (system, code) in code_set.codes
                 for system, code in codings
             )
-        return self._contains(value_set, codings) if self._contains is not None else None
+        if value_set not in self._value_sets:
+            self.missing_value_sets.add(value_set)
+            return None
+        known = self._value_sets[value_set]
+        if known is None:
+            return None
+        pairs, codes = known
+        return any(code in codes if system is None else (system, code) in pairs for system, code in codings)
