@@ -123,6 +123,9 @@ def _schedule(child: Child, status: int) -> None:
     pause = 0.0 if lived > 10 else min(_LONGEST_PAUSE, 0.5 * 2 ** min(child.starts - 1, 10))
     if lived > 10:
         child.starts = 1
+    if status in (-signal.SIGKILL, -signal.SIGTERM):
+        # ended from outside (out of memory, an operator): no sign that it cannot run
+        pause = min(pause, 0.5)
     child.due = time.monotonic() + max(pause, 0.01)
     sys.stderr.write(f"fhir-server: {child.name} ended with status {status}; it starts again in {pause:.1f} s\n")
     sys.stderr.flush()

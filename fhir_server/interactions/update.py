@@ -93,7 +93,8 @@ async def write(
         if caller.subject is not None and current is not None and current.body is not None:
             subjects.require_inside(hub, caller, current)
         expect = precondition(type, id, current, if_match, if_none_match)
-        if not alive(current) and not hub.options.update_as_create:
+        # the server itself (jobs, import, what it publishes) keeps the ids that its resources have
+        if not alive(current) and not hub.options.update_as_create and caller.key_id:
             raise not_here(type, id)
         # Nobody asked for a version: whoever commits later wins, and both are in the history.
         careful = expect is not None or not hub.options.update_as_create or caller.subject is not None

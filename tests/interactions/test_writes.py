@@ -20,7 +20,7 @@ from fhir_server.r4b.outcome import (
     Unprocessable,
     UnsupportedMediaType,
 )
-from fhir_server.security.caller import SYSTEM, Caller
+from fhir_server.security.caller import ANONYMOUS, SYSTEM, Caller
 from fhir_server.store.protocol import Store
 from tests.interactions.conftest import add, hub_over, identified, observation, patient, put, raw
 
@@ -90,9 +90,14 @@ async def test_an_update_makes_a_version_and_a_deleted_resource_comes_back(hub: 
 async def test_update_as_create_can_be_switched_off(store: Store) -> None:
     hub = hub_over(store, update_as_create=False)
     with pytest.raises(MethodNotAllowed):
-        await hub.update(SYSTEM, "Patient", "p", raw(patient(id="p")))
+        await hub.update(ANONYMOUS, "Patient", "p", raw(patient(id="p")))
     id = await add(hub, patient())
-    assert not (await hub.update(SYSTEM, "Patient", id, raw(patient(id=id)))).created
+    assert not (await hub.update(ANONYMOUS, "Patient", id, raw(patient(id=id)))).created
+
+
+async def test_the_server_itself_may_always_choose_ids(store: Store) -> None:
+    hub = hub_over(store, update_as_create=False)
+    assert (await hub.update(SYSTEM, "Patient", "p", raw(patient(id="p")))).created
 
 
 @pytest.mark.parametrize(

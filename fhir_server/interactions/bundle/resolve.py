@@ -156,7 +156,7 @@ def _check(hub: Hub, caller: Caller, action: Action) -> None:
                 raise GuardFailed
             raise lost(type, id, version.version if version is not None else 0)
         return
-    if not there and not hub.options.update_as_create:
+    if not there and not hub.options.update_as_create and caller.key_id:
         raise not_here(type, id)
     action.expect = asked
     if asked is None and (caller.subject is not None or not hub.options.update_as_create):
