@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from fhir_server.store.protocol import Cursor, HistoryPage, Version
 from fhir_server.store.sqlite.fragments import Sql, all_of
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.transaction import METHODS
 
-_COLUMNS = "r.tid, r.id, v.version, v.seq, v.last_updated, v.method, v.body"
+_END: Final = 2**62
+_COLUMNS: Final = "r.tid, r.id, v.version, v.seq, v.last_updated, v.method, v.body"
 
 
 def seq_at(connection: sqlite3.Connection, moment: int) -> int:
@@ -51,7 +52,7 @@ def history(
     if scope is None:
         return HistoryPage([], None, 0 if total else None)
     window = _window(connection, since, at)
-    started = Sql("v.seq < ?", (after[0],)) if after is not None else Sql("1")
+    started = Sql("v.seq < ?", (after[0] if after is not None else _END,))
     found: list[Version] = []
     for condition in scope:
         rows = connection.execute(*_statement(condition, (window, started), limit + 1))
