@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "keys": ("fhir_server.commands.keys", "Create, list and revoke keys."),
     "import": ("fhir_server.commands.importing", "Load Bundles, resources and NDJSON into the store."),
     "export": ("fhir_server.commands.exporting", "Write the store's resources as NDJSON."),
+    "packages": ("fhir_server.commands.packages", "Install FHIR packages: profiles, value sets, code systems."),
     "reindex": ("fhir_server.commands.reindex", "Rebuild the search index from the resources."),
     "check": ("fhir_server.commands.check", "Compare the search index with the resources."),
 }

@@ -85,7 +85,11 @@ class Library:
         try:
             made = base_structure(url.removeprefix(_STANDARD))
         except KeyError:
-            return None
+            stated = definitions().profile(url)
+            if stated is None:
+                return None
+            # The standard's own profiles are kept as differentials.
+            made = generate_snapshot(stated, self.structure)
         self._structures[url] = made
         return made
 

@@ -177,6 +177,11 @@ class Definitions:
         rows = self._invariants.get(type)
         return () if rows is None else tuple(Invariant(*row) for row in msgspec.json.decode(rows))
 
+    def profile(self, url: str) -> Mapping[str, Any] | None:
+        """A StructureDefinition (its differential) of the standard's own extensions and profiles, by canonical URL."""
+        raw = self._profiles.get(url.partition("|")[0])
+        return None if raw is None else msgspec.json.decode(raw, type=dict[str, Any])
+
     def parent(self, type: str) -> str | None:
         """The type that this one specializes: Patient -> DomainResource -> Resource; Age -> Quantity -> Element."""
         head = self._heads.get(type)
@@ -228,6 +233,10 @@ class Definitions:
     @cached_property
     def _invariants(self) -> dict[str, msgspec.Raw]:
         return dict(_table("invariants", dict[str, msgspec.Raw]))
+
+    @cached_property
+    def _profiles(self) -> dict[str, msgspec.Raw]:
+        return dict(_table("profiles", dict[str, msgspec.Raw]))
 
     @cached_property
     def _codes(self) -> dict[str, msgspec.Raw]:

@@ -13,6 +13,7 @@ import msgspec
 from fhir_server.r4b.generate.code_sets import code_sets
 from fhir_server.r4b.generate.elements import element_tables, required_value_sets
 from fhir_server.r4b.generate.parameters import compartment_table, parameter_table
+from fhir_server.r4b.generate.profiles import profile_table
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -41,6 +42,7 @@ def main(core: Path, expansions: Path) -> None:
     write("parameters", parameter_table(load(core, "SearchParameter")))
     write("compartments", compartment_table(load(core, "CompartmentDefinition")))
     write("codes", sets)
+    write("profiles", profile_table(structures))
 
 
 if __name__ == "__main__":
