@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from fhir_server.hub import Hub
 from fhir_server.interactions.patch import JSON_PATCH
 from fhir_server.operations.registry import Operation, operations
 from fhir_server.r4b.codec import instant
-from fhir_server.r4b.definitions import definitions
+from fhir_server.r4b.definitions import SearchParameter, definitions
 from fhir_server.rest.formats import FORMATS
 from fhir_server.rest.interactions import HANDLERS
 from fhir_server.rest.negotiate import FHIR_VERSIONS, ONLY_R4B
@@ -83,7 +84,7 @@ class Capabilities:
                     "resource": [self._resource(name, set(types)) for name in types],
                     "interaction": [{"code": code} for code, handler in _SYSTEM_LEVEL if handler in HANDLERS],
                     **self._operations("system", ""),
-                    "searchParam": _parameters({}),
+                    "searchParam": _parameters(self._searchable("Resource")),
                     "compartment": [_COMPARTMENT + name.lower() for name in definitions().compartments],
                 }
             ],
@@ -91,7 +92,7 @@ class Capabilities:
 
     def _resource(self, type: str, types: set[str]) -> dict[str, Any]:
         registry = self._hub.registry
-        parameters = registry.parameters(type)
+        parameters = self._searchable(type)
         references = sorted(code for code, each in parameters.items() if each.type == "reference")
         pointing = sorted(f"{source}:{each.code}" for source, each in registry.referencing(type) if source in types)
         hub_options = self._hub.options
@@ -126,12 +127,22 @@ class Capabilities:
                 found["operation"].append(entry)
         return dict(found)
 
+    def _searchable(self, type: str) -> dict[str, SearchParameter]:
+        parameters = self._hub.registry.parameters(type)
+        return {code: each for code, each in parameters.items() if self._runs(code)}
+
+    def _runs(self, code: str) -> bool:
+        """False for a parameter of the standard that this server is not set up to answer."""
+        if code in ("_text", "_content"):
+            return self._hub.options.full_text
+        return code != "_query" or bool(self._hub.registry.named_queries)
+
     def _canonical(self, definition: str) -> str:
         """Absolute: an operation of this server's own is defined by an OperationDefinition on it."""
         return definition if "://" in definition else f"{self._hub.base_url}/{definition}"
 
 
-def _parameters(parameters: Any) -> list[dict[str, str]]:
+def _parameters(parameters: Mapping[str, SearchParameter]) -> list[dict[str, str]]:
     found = []
     for code, each in parameters.items():
         entry = {"name": code, "definition": each.url, "type": each.type}
