@@ -16,7 +16,21 @@ from fhir_server.store.sqlite import SqliteStore, open_store, search
 from tests.store.building import entries, put, save
 from tests.store.test_search_model import SORTS, _fill, _node
 
-GROWING = "resource version token string date number quantity ref uri words system record counter".split()
+GROWING = (
+    "resource",
+    "version",
+    "token",
+    "string",
+    "date",
+    "number",
+    "quantity",
+    "ref",
+    "uri",
+    "words",
+    "system",
+    "record",
+    "counter",
+)
 _ALIASED = re.compile(rf"\b({'|'.join(GROWING)})\b(?: (?:AS )?(?!INDEXED|NOT|CROSS|WHERE|ORDER|LIMIT|GROUP)(\w+))?")
 
 LEAVES: list[q.Node] = [
@@ -71,7 +85,9 @@ def scanned(statement: str, plan: list[str]) -> list[str]:
 
 
 @pytest.fixture(params=[1, 200])
-async def watched(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+async def watched(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Any]:
     """A store of some hundred resources, small and large for the planner's rules, and the statements it runs."""
     monkeypatch.setattr(search.Search, "cap", lambda self, type, limit: request.param)
     store = await open_store(data_dir=tmp_path, text=True)
@@ -133,7 +149,12 @@ async def test_reads_and_histories_use_indexes(watched: Any) -> None:
     store = watched[0]
     await store.read("Patient", "Patient1")
     await store.read_version("Patient", "Patient1", 1)
-    for scope in ({}, {"type": "Patient"}, {"type": "Patient", "id": "Patient1"}, {"types": ("Patient", "Observation")}):
+    for scope in (
+        {},
+        {"type": "Patient"},
+        {"type": "Patient", "id": "Patient1"},
+        {"types": ("Patient", "Observation")},
+    ):
         page = await store.history(limit=3, total=True, **scope)
         await store.history(limit=3, after=page.next, since=5, at=(5, 2**60), **scope)
     async for _ in store.changes(3, types=("Patient",)):

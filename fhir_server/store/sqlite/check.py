@@ -140,10 +140,16 @@ def _index(connection: sqlite3.Connection, extract: Callable[[str, bytes], Entri
     for tid, type in connection.execute("SELECT tid, name FROM type WHERE tid > 0 ORDER BY tid").fetchall():
         for rid, id, body in connection.execute(
             "SELECT r.rid, r.id, v.body FROM resource r INDEXED BY resource_live "
-            "CROSS JOIN version v ON v.seq = r.seq WHERE r.tid = ? AND r.live = 1",
+            "CROSS JOIN version v ON v.seq = r.seq WHERE r.tid = ? AND r.live = 1 AND v.body IS NOT NULL",
             (tid,),
         ):
-            wanted = rows_of(connection, names, identify, type, rid, extract(type, body))
+            try:
+                entries = extract(type, body)
+            except Exception as error:
+                # One unreadable resource must not hide what is wrong with the rest.
+                yield Problem(type, id, f"the resource cannot be indexed: {error}")
+                continue
+            wanted = rows_of(connection, names, identify, type, rid, entries)
             stored = stored_rows(connection, rid)
             for table in COLUMNS:
                 missing, extra = wanted.get(table, set()) - stored[table], stored[table] - wanted.get(table, set())
