@@ -272,8 +272,7 @@ class Hub:
 
     async def start(self) -> None:
         """Read what the store holds that changes how the hub works (custom search parameters)."""
-        await self.parameters.refresh(self)
-        self.parameters.wake(self)
+        await self.parameters.start(self)
 
     async def stop(self) -> None:
         """End what runs in the background; the store is closed by who opened it."""

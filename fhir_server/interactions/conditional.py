@@ -56,7 +56,7 @@ async def query_of(hub: Hub, caller: Caller, type: str, parameters: Parameters) 
     """The criteria as a query. A parameter that would be ignored is BadRequest, because it would match too much."""
     caller.require(type, "s")
     require_criteria(parameters)
-    parsed = await criteria.parse(hub, (type,), parameters)
+    parsed = await criteria.parse(hub, caller, (type,), parameters)
     if parsed.unknown:
         raise BadRequest(
             issues=[Issue("error", "not-supported", f"{name}: {why}", name) for name, why in parsed.unknown]

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fhir_server.interactions import subjects
+from fhir_server.interactions import reach, subjects
 from fhir_server.r4b import codec
 from fhir_server.r4b.references import parse_reference
 from fhir_server.search.extract import extract_bytes
 from fhir_server.search.parse import Need, Parsed, parse_search
-from fhir_server.search.query import And, Everything, Node, Or, Query, Reference, Uri
+from fhir_server.search.query import And, Chain, Everything, Has, Node, Not, Or, Query, Reference, Text, Uri
 
 if TYPE_CHECKING:
     from fhir_server.hub import Hub
@@ -24,8 +24,12 @@ _LEVELS = 32
 Answer = Collection[tuple[str, str]] | None
 
 
-async def parse(hub: Hub, types: Sequence[str], parameters: Parameters, *, now: int | None = None) -> Parsed:
-    """parse_search with every Need answered. now: the moment that `ap` is near to. Raises BadRequest for bad values."""
+async def parse(
+    hub: Hub, caller: Caller, types: Sequence[str], parameters: Parameters, *, now: int | None = None
+) -> Parsed:
+    """parse_search with every Need answered, as this caller may ask it. now: the moment that `ap` is near to.
+
+    Raises BadRequest for bad values, Forbidden for chains to what is not open to the caller."""
     known: dict[Need, Answer] = {}
     while True:
         parsed = parse_search(
@@ -39,9 +43,19 @@ async def parse(hub: Hub, types: Sequence[str], parameters: Parameters, *, now: 
         )
         fresh = [need for need in parsed.needs if need not in known]
         if not fresh:
-            return parsed
+            return _asked_by(hub, caller, parsed)
         for need in fresh:
+            if need.kind == "list":
+                caller.require("List", "r")
             known[need] = await _answer(hub, need)
+
+
+def _asked_by(hub: Hub, caller: Caller, parsed: Parsed) -> Parsed:
+    query = parsed.query
+    if not isinstance(query.where, And | Or | Not | Chain | Has | Text):
+        return parsed
+    where = reach.limited(caller, query.where, full_text=hub.options.full_text)
+    return parsed if where is query.where else replace(parsed, query=replace(query, where=where))
 
 
 def restricted(caller: Caller, type: str, where: Node) -> Node:

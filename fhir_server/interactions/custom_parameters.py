@@ -18,7 +18,7 @@ from fhir_server.search.custom import search_parameter_of
 from fhir_server.search.entries import Entries
 from fhir_server.search.extract import extract_bytes
 from fhir_server.search.query import Query
-from fhir_server.store.protocol import Version
+from fhir_server.store.protocol import StoreError, Version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from fhir_server.hub import Hub
 
 RECORD: Final = "search-parameter"
+#: Seconds within which a process notices the SearchParameters that another one has written.
+WATCH: Final = 1.0
+#: Seconds after which an index that is not complete is begun anew by another process.
+LEASE: Final = 3600
 log = logging.getLogger(__name__)
 
 
@@ -35,6 +39,7 @@ class CustomParameters:
     def __init__(self) -> None:
         self._wake = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
 
     async def before_write(self, hub: Hub, draft: Draft) -> tuple[Issue, ...]:
         """Raises Unprocessable for an active parameter that cannot be used; issues say what will happen with it."""
@@ -70,11 +75,32 @@ class CustomParameters:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.get_running_loop().create_task(self._run(hub), name="search-parameters")
 
+    async def start(self, hub: Hub) -> None:
+        """Know what is in the store, finish what was left, and notice what other processes write."""
+        await self.refresh(hub)
+        self.wake(hub)
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(hub), name="search-parameters-watch")
+
     async def stop(self) -> None:
-        if self._worker is not None:
-            self._worker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._worker
+        for task in (self._watcher, self._worker):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def _watch(self, hub: Hub) -> None:
+        seen = await hub.store.last_seq()
+        while True:
+            await asyncio.sleep(WATCH)
+            last = await hub.store.last_seq()
+            waiting = any(status == "pending" for _, status in hub.registry.custom().values())
+            if last > seen:
+                async for _ in hub.store.changes(seen, types=("SearchParameter",)):
+                    waiting = True
+                    break
+                seen = last
+            if waiting:
+                self.wake(hub)
 
     async def _run(self, hub: Hub) -> None:
         while self._wake.is_set():
@@ -93,27 +119,55 @@ class CustomParameters:
             parameter = usable(hub, version)
             if parameter is not None:
                 wanted[parameter.url] = parameter
+        records = {record.id: record.data for record in await hub.store.list_records(RECORD)}
         for url in set(hub.registry.custom()) - set(wanted):
             hub.registry.remove(url)
+        for url in set(records) - set(wanted):
             await hub.store.delete_record(RECORD, url)
         for url, parameter in wanted.items():
             held = hub.registry.custom().get(url)
-            record = await hub.store.get_record(RECORD, url)
-            ready = record is not None and record.data.get("definition") == fingerprint(parameter)
+            ready = records.get(url, {}).get("definition") == fingerprint(parameter)
             if held is None or held[0] != parameter or (ready and held[1] == "pending"):
                 hub.registry.add(parameter, status="active" if ready else "pending")
+
+    async def _claim(self, hub: Hub, pending: dict[str, SearchParameter]) -> bool:
+        """Whether this process is to index; one that died has its turn taken after a while."""
+        until = hub.now() + LEASE * 1_000_000
+        for url, parameter in pending.items():
+            record = await hub.store.get_record(RECORD, url)
+            data = record.data if record is not None else {}
+            if data.get("status") == "indexing" and data.get("until", 0) > hub.now():
+                return False
+            if data.get("status") == "active" and data.get("definition") == fingerprint(parameter):
+                return False
+            claim = {"definition": "", "status": "indexing", "until": until}
+            try:
+                await hub.store.put_record(RECORD, url, claim, expect=record.revision if record is not None else 0)
+            except StoreError:
+                return False
+        return True
 
     async def index(self, hub: Hub) -> None:
         """Index what is pending, then let searches use it."""
         pending = {url: p for url, (p, status) in hub.registry.custom().items() if status == "pending"}
         if not pending:
             return
+        # Other processes index what they write under a new parameter once they have noticed it; those writes that they
+        # made before are then all there to be indexed here.
+        await asyncio.sleep(1.5 * WATCH)
         types = sorted({type for parameter in pending.values() for type in hub.registry.types_of(parameter)})
 
         def entries(type: str, body: bytes) -> Entries:
             return extract_bytes(type, body, base_urls=hub.base_urls, registry=hub.registry, text=hub.options.full_text)
 
-        await hub.store.reindex(entries, types=types, progress=lambda done, all: None)
+        if not await self._claim(hub, pending):
+            return
+        try:
+            await hub.store.reindex(entries, types=types, progress=lambda done, all: None)
+        except BaseException:
+            for url in pending:
+                await asyncio.shield(hub.store.put_record(RECORD, url, {"definition": "", "status": "pending"}))
+            raise
         for url, parameter in pending.items():
             held = hub.registry.custom().get(url)
             if held is not None and held[0] == parameter:

@@ -31,7 +31,8 @@ def gone(version: Version) -> Gone:
 
 async def vread(hub: Hub, caller: Caller, type: str, id: str, version: str) -> Version:
     caller.require(type, "r")
-    number = int(version) if version.isascii() and version.isdecimal() else 0
+    # 01 is not a version, although it is a number.
+    number = int(version) if version.isascii() and version.isdecimal() and version[0] != "0" else 0
     found = await hub.store.read_version(type, id, number) if 0 < number <= _LARGEST else None
     if found is None:
         raise NotFound(f"{type}/{id} has no version {version[:64]}.")

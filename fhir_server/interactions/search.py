@@ -57,7 +57,7 @@ async def search(hub: Hub, caller: Caller, asked: Asked, parameters: Parameters,
         if len(parameters) > 1:
             raise BadRequest("A page link takes no further parameters; start the search again.", code="not-supported")
         parameters, place = _opened(hub, asked, token)
-    parsed = await criteria.parse(hub, asked.types, parameters, now=place.now)
+    parsed = await criteria.parse(hub, caller, asked.types, parameters, now=place.now)
     parsed, issues = _judged(parsed, strict)
     plan = _plan(hub, caller, asked, parsed)
     if parsed.summary == "count" or parsed.count == 0:
@@ -285,7 +285,7 @@ def _set(
 async def find(hub: Hub, caller: Caller, type: str, parameters: Parameters, limit: int) -> list[Version]:
     """All matches of a strict search, at most `limit`, complete."""
     caller.require(type, "s")
-    parsed, _ = _judged(await criteria.parse(hub, (type,), parameters), True)
+    parsed, _ = _judged(await criteria.parse(hub, caller, (type,), parameters), True)
     query = replace(parsed.query, where=criteria.restricted(caller, type, parsed.query.where))
     found: list[Version] = []
     page_size = min(limit, 500)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fhir_server.hub import Hub, SearchSet
-from fhir_server.r4b.outcome import BadRequest, Forbidden
+from fhir_server.r4b.outcome import BadRequest, Forbidden, NotImplementedHere
 from fhir_server.security.caller import SYSTEM, Caller
 from fhir_server.store.protocol import Store
 from tests.interactions.conftest import BASE, add, hub_over, identified, link, names, observation, page_of, patient, put
@@ -169,6 +169,25 @@ async def test_what_a_key_may_not_read_is_not_included(hub: Hub) -> None:
     found = await hub.search(caller, ("Observation",), [("_include", "Observation:subject")])
     assert names(found.body, "include") == []
     assert any(issue.code == "suppressed" for issue in found.issues)
+
+
+async def test_chains_need_the_scope_for_what_they_lead_to(hub: Hub) -> None:
+    await put(hub, patient(id="p", name=[{"family": "Secret"}]))
+    await put(hub, observation("Patient/p", id="o"))
+    narrow = Caller("k", scopes={"Observation": "rs"})
+    for parameter in (("patient.family", "Secret"), ("subject:Patient.family", "Secret")):
+        assert names((await hub.search(SYSTEM, ("Observation",), [parameter])).body) == ["Observation/o"]
+        with pytest.raises(Forbidden):
+            await hub.search(narrow, ("Observation",), [parameter])
+    with pytest.raises(Forbidden):
+        await hub.search(
+            Caller("k", scopes={"Patient": "rs"}), ("Patient",), [("_has:Observation:patient:code", "8302-2")]
+        )
+
+
+async def test_text_search_without_an_index_is_refused_loudly(hub: Hub) -> None:
+    with pytest.raises(NotImplementedHere):
+        await hub.search(SYSTEM, ("Patient",), [("_content", "x")])
 
 
 async def test_search_across_types(hub: Hub) -> None:

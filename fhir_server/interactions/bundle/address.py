@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from fhir_server.r4b.definitions import definitions
-from fhir_server.r4b.outcome import BadRequest
+from fhir_server.r4b.outcome import BadRequest, NotFound
 
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 _OPERATION: Final = re.compile(r"\$[A-Za-z][A-Za-z0-9\-_]{0,63}", re.ASCII)
@@ -31,7 +31,7 @@ class Address:
 
 
 def parse(method: str, url: str, base_urls: Sequence[str]) -> Address:
-    """Raises BadRequest for what is no interaction of FHIR."""
+    """Raises BadRequest for what is no interaction of FHIR, NotFound for an unknown type."""
     for base in base_urls:
         if url.startswith(base + "/"):
             url = url[len(base) + 1 :]
@@ -66,7 +66,7 @@ def _address(method: str, path: list[str], query: tuple[tuple[str, str], ...]) -
         return _whole(method, path, query)
     type = path[0]
     if not definitions().is_resource(type):
-        raise BadRequest(f"{type[:64]!r} is not a resource type of FHIR R4B.", code="not-supported")
+        raise NotFound(f"{type[:64]!r} is not a resource type of FHIR R4B.", code="not-supported")
     if len(path) == 1:
         return _on_type(method, type, query)
     if path[1] == "_history" and len(path) == 2 and method == "GET":

@@ -13,7 +13,7 @@ from fhir_server.interactions.bundle.reading import located
 from fhir_server.interactions.create import new_id
 from fhir_server.interactions.read import gone, missing
 from fhir_server.interactions.update import alive, lost, not_here, precondition, target_of
-from fhir_server.interactions.values import EntryResult
+from fhir_server.interactions.values import EntryResult, Parameters
 from fhir_server.r4b.codec import Draft
 from fhir_server.r4b.outcome import BadRequest, FhirError, Issue, NotFound, PreconditionFailed
 from fhir_server.store.protocol import GuardFailed
@@ -21,6 +21,9 @@ from fhir_server.store.protocol import GuardFailed
 if TYPE_CHECKING:
     from fhir_server.hub import Hub
     from fhir_server.security.caller import Caller
+
+
+Key = tuple[str, str]
 
 
 class _Head(msgspec.Struct):
@@ -38,9 +41,9 @@ async def resolve(hub: Hub, caller: Caller, actions: Sequence[Action]) -> dict[i
     """
     twins: dict[int, Action] = {}
     first: dict[tuple[str, str], Action] = {}
-    for action in actions:
-        if not action.writes:
-            continue
+    # Deletes are done first: what they remove is not found by the others' criteria.
+    removed: set[Key] = set()
+    for action in sorted((action for action in actions if action.writes), key=lambda action: action.order > 0):
         if action.entry.if_none_exist:
             key = (action.type, action.entry.if_none_exist)
             if key in first:
@@ -48,37 +51,36 @@ async def resolve(hub: Hub, caller: Caller, actions: Sequence[Action]) -> dict[i
                 continue
             first[key] = action
         try:
-            await _criteria(hub, caller, action)
+            await _criteria(hub, caller, action, removed)
         except FhirError as error:
             raise located(error, action.index) from None
+        if action.order == 0 and action.id:
+            removed.add((action.type, action.id))
     await _existing(hub, caller, [action for action in actions if action.writes and action.index not in twins])
     return twins
 
 
-async def _criteria(hub: Hub, caller: Caller, action: Action) -> None:
+async def _criteria(hub: Hub, caller: Caller, action: Action, removed: set[Key]) -> None:
     where, type = action.address, action.type
     if where.interaction in ("update", "patch", "delete"):
         action.id = where.id
     elif where.interaction == "create":
-        await _create(hub, caller, action)
+        await _create(hub, caller, action, removed)
     elif where.interaction == "conditional-update":
-        found = await conditional.resolve(hub, caller, type, where.parameters)
+        found = await _found(hub, caller, action, where.parameters, removed)
         action.id, new = target_of(hub, _carrier(action), found)
-        action.guards.append(found.guard())
         if new:
             caller.require(type, "c")
             action.expect = 0
     elif where.interaction == "conditional-patch":
-        found = await conditional.resolve(hub, caller, type, where.parameters)
+        found = await _found(hub, caller, action, where.parameters, removed)
         _require_one(type, found)
         if not found.matches:
             raise NotFound(f"No {type} matches the criteria; there is nothing to patch.")
         action.id = found.matches[0].id
-        action.guards.append(found.guard())
     elif where.interaction == "conditional-delete":
-        found = await conditional.resolve(hub, caller, type, where.parameters)
+        found = await _found(hub, caller, action, where.parameters, set())
         _require_one(type, found)
-        action.guards.append(found.guard())
         if found.matches:
             action.id = found.matches[0].id
         else:
@@ -86,20 +88,32 @@ async def _criteria(hub: Hub, caller: Caller, action: Action) -> None:
             action.settled = EntryResult(204, issues=(issue,))
 
 
-async def _create(hub: Hub, caller: Caller, action: Action) -> None:
+async def _create(hub: Hub, caller: Caller, action: Action, removed: set[Key]) -> None:
     action.expect = 0
     if not action.entry.if_none_exist:
         action.id = new_id()
         return
     parameters = conditional.parameters_of(action.entry.if_none_exist, "ifNoneExist")
-    found = await conditional.resolve(hub, caller, action.type, parameters)
+    found = await _found(hub, caller, action, parameters, removed)
     _require_one(action.type, found)
     if found.matches:
         action.id = found.matches[0].id
         action.settled = EntryResult(200, found.matches[0])
+        action.guards.clear()
     else:
         action.id = new_id()
+
+
+async def _found(
+    hub: Hub, caller: Caller, action: Action, parameters: Parameters, removed: set[Key]
+) -> conditional.Found:
+    """The matches but for those that this transaction deletes; the guard on all of them is put on the action."""
+    limit = 2 + sum(type == action.type for type, _ in removed)
+    found = await conditional.resolve(hub, caller, action.type, parameters, limit=limit)
+    left = [match for match in found.matches if (match.type, match.id) not in removed]
+    if len(found.matches) < limit:
         action.guards.append(found.guard())
+    return conditional.Found(found.query, left)
 
 
 def _require_one(type: str, found: conditional.Found) -> None:

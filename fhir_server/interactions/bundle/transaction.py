@@ -89,7 +89,10 @@ class _Attempt:
         writing = [
             action for action in self.actions if action.writes and action.settled is None and action.index not in twins
         ]
-        self._refuse_overlap(writing)
+        # A delete of what is not there is done already, and still may not meet another entry.
+        self._refuse_overlap(
+            [*writing, *(each for each in self.actions if each.settled is not None and each.id and not each.puts)]
+        )
         links = Links(self._targets())
         putting = [action for action in writing if action.puts]
         await self._prepare(putting, links)
@@ -257,7 +260,7 @@ class _Attempt:
                         raise gone(version)
                 elif where.interaction == "search" and all(name != "_page" for name, _ in where.parameters):
                     self.caller.require(where.type or "*", "s")
-                    await criteria.parse(self.hub, (where.type,) if where.type else (), where.parameters)
+                    await criteria.parse(self.hub, self.caller, (where.type,) if where.type else (), where.parameters)
                 elif where.interaction == "operation":
                     operation_of(where.operation, where.type, where.id)
             except FhirError as error:
