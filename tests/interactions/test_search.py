@@ -265,3 +265,10 @@ async def test_a_custom_parameter_is_used_when_it_is_indexed(hub: Hub) -> None:
     await hub.delete(SYSTEM, "SearchParameter", "shoe")
     await asyncio.sleep(0.1)
     assert (await hub.search(SYSTEM, ("Patient",), [("shoe", "big")])).issues
+
+
+@pytest.mark.parametrize(("asked", "total"), [(None, 5), ("accurate", 5), ("estimate", 5), ("none", None)])
+async def test_a_total_is_told_unless_nobody_wants_it(hub: Hub, asked: str | None, total: int | None) -> None:
+    await numbered(hub, 5)
+    parameters = [("_count", "2")] + ([("_total", asked)] if asked else [])
+    assert [page.total for page in await walk(hub, parameters)] == [total] * 3
