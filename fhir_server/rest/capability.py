@@ -128,7 +128,7 @@ class Capabilities:
         return dict(found)
 
     def _searchable(self, type: str) -> dict[str, SearchParameter]:
-        parameters = self._hub.registry.parameters(type)
+        parameters = self._hub.registry.parameters(type) or definitions().search_parameters(type)
         return {code: each for code, each in parameters.items() if self._runs(code)}
 
     def _runs(self, code: str) -> bool:
@@ -143,12 +143,7 @@ class Capabilities:
 
 
 def _parameters(parameters: Mapping[str, SearchParameter]) -> list[dict[str, str]]:
-    found = []
-    for code, each in parameters.items():
-        entry = {"name": code, "definition": each.url, "type": each.type}
-        if each.description:
-            entry["documentation"] = each.description
-        found.append(entry)
+    found = [{"name": code, "definition": each.url, "type": each.type} for code, each in parameters.items()]
     found += [{"name": name, "type": "special"} for name in _RESULT if name not in parameters]
     return found
 

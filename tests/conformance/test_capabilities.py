@@ -57,6 +57,11 @@ def test_the_system_says_its_interactions(statement: dict[str, Any]) -> None:
     assert codes >= {"transaction", "batch", "search-system", "history-system"}
 
 
+def test_the_system_says_its_search_parameters(statement: dict[str, Any]) -> None:
+    names = {each["name"] for each in statement["rest"][0]["searchParam"]}
+    assert names >= {"_id", "_lastUpdated", "_tag", "_type", "_sort", "_count"}
+
+
 def test_conditional_forms_and_versions_are_stated(statement: dict[str, Any]) -> None:
     patient = resource(statement, "Patient")
     assert patient["versioning"] == "versioned-update"
