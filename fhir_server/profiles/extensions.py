@@ -72,6 +72,8 @@ def _fits(kind: str, expression: str, parent: Node, context: Context) -> bool:
     if expression in ancestors(parent.type) or expression == "Element":
         return True
     path, expression = _plain(parent), expression.replace("[x]", "")
+    if expression in (parent.type, f"{parent.parent.type}.{parent.key}" if parent.parent else ""):
+        return True
     start = context.resource.type if context.resource is not None else ""
     inner = path.rsplit(start + ".", 1)[-1] if start else path
     return path == expression or f"{start}.{inner}" == expression or path.endswith(f".{expression}")

@@ -173,7 +173,7 @@ def test_document_holds_the_composition_first_and_all_it_refers_to(fhir: httpx.C
     subject = f"Patient/{create(fhir, patient(mark))['id']}"
     bundle = fhir.get(f"Composition/{composition(fhir, mark, subject)['id']}/$document").json()
     assert bundle["type"] == "document"
-    assert [entry["resource"]["resourceType"] for entry in bundle["entry"]][0] == "Composition"
+    assert bundle["entry"][0]["resource"]["resourceType"] == "Composition"
     assert {entry["resource"]["resourceType"] for entry in bundle["entry"]} == {"Composition", "Patient", "Observation"}
     assert bundle["identifier"]["value"]
     assert bundle["timestamp"]
