@@ -102,6 +102,224 @@ class ExtractResult:
         return f"{SNOMED}/900000000000207008/version/{self.snomed_version.replace('-', '')}"
 
 
+class NotInstalled(RuntimeError):
+    """The capability needs an optional extra that is not installed; `extra` names it (``pip install fhir-server[...]``).
+
+    A dialect turns it into its own failed job; a native caller into 501 not-supported."""
+
+    def __init__(self, extra: str, what: str) -> None:
+        super().__init__(f"{what} is not installed on this server. Install the extra {extra!r}: fhir-server[{extra}].")
+        self.extra = extra
+
+
+class Unreadable(ValueError):
+    """The bytes given are not what they claim to be (no audio in them, cut off, encrypted). The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRequest:
+    """One note to be coded in ICD-10-CM, or a few problems in a list. `letter_date` and `birth_date` as in
+    ExtractRequest. `sex` ("male", "female" or "") and `birth_date` decide between codes that depend on them."""
+
+    text: str
+    letter_date: date | None = None
+    birth_date: date | None = None
+    sex: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CodedDiagnosis:
+    """One billable ICD-10-CM code with the place in the text it comes from.
+
+    text[start:end] == evidence always, in code points, end exclusive. `name` is the problem in words that fit the
+    evidence ("Type 2 diabetes mellitus with diabetic nephropathy"), `display` the code's official title. `confidence`
+    lies in 0..1 and is computed; `explanation` lists what it was computed from, in sentences for a reader. `also` holds
+    further places (start, end) that speak of the same diagnosis; `historical` is True for Z codes of the past."""
+
+    name: str
+    code: str
+    display: str
+    evidence: str
+    start: int
+    end: int
+    confidence: float
+    explanation: tuple[str, ...] = ()
+    also: tuple[tuple[int, int], ...] = ()
+    snomed: str | None = None
+    historical: bool = False
+    system: str = ICD10CM
+
+
+@dataclass(frozen=True, slots=True)
+class CodeResult:
+    """`codes` without repeats, the most important first (the reason for the visit, then the active problems, symptoms,
+    status and history). Empty when nothing codeable is said. `icd10cm_version` is the edition's ISO date."""
+
+    codes: tuple[CodedDiagnosis, ...]
+    engine: str = "rules"
+    engine_version: str = ""
+    icd10cm_version: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document to read: `id` is the caller's (e.g. a DocumentReference id), `text` its plain text. `date` is when
+    it was written, when known; else it is read from the text or stays unknown."""
+
+    id: str
+    title: str
+    text: str
+    date: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A stretch of a source, word for word: the document's text[start:end] == text, in code points, end exclusive.
+
+    `also` names other places (document id, start, end) that say the same."""
+
+    text: str
+    document: str
+    start: int
+    end: int
+    also: tuple[tuple[str, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SummarizeRequest:
+    """Documents about one patient, in any order. `focus`: what the reader asks for in his own words ("cardiac history");
+    sentences that speak of it are preferred, nothing else is made of it. `limit`: about how many sentences at most."""
+
+    documents: tuple[Document, ...]
+    focus: str = ""
+    letter_date: date | None = None
+    limit: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class SummarySection:
+    """One part of a summary. `kind`: "reason", "history", "problems", "past_history", "medications", "allergies",
+    "results", "imaging", "course", "assessment", "plan", ...; `text` is what a reader sees under `title`."""
+
+    kind: str
+    title: str
+    text: str
+    sentences: tuple[Quote, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SummarizeResult:
+    """`text` is the whole summary as plain text (titles and lines); every clinical statement in it is one of the
+    `sentences`, verbatim from its source."""
+
+    text: str
+    sections: tuple[SummarySection, ...]
+    engine: str = "rules"
+    engine_version: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sentences(self) -> tuple[Quote, ...]:
+        """All quotes, in the order of the summary."""
+        return tuple(quote for section in self.sections for quote in section.sentences)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One utterance of a dialogue. `speaker`: "clinician", "patient", "other", or "" when not known."""
+
+    text: str
+    speaker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSection:
+    """One section of a note template (a Questionnaire item): `link_id` and `title` as the template has them, `hints`
+    further words on what belongs there (e.g. the item's LOINC code or instructions)."""
+
+    link_id: str
+    title: str
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeRequest:
+    """What was said, and the template to put it in. Give `turns`, or `text` (a transcript, with or without speaker
+    labels, or a note). No sections: SOAP."""
+
+    text: str = ""
+    turns: tuple[Turn, ...] = ()
+    sections: tuple[TemplateSection, ...] = ()
+    title: str = ""
+    letter_date: date | None = None
+
+
+NOT_DOCUMENTED = "Not documented."
+"""What stands in a section about which nothing was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedSection:
+    """One section of the note, for the template's `link_id`. `text` holds only what was said, or NOT_DOCUMENTED.
+    The quotes' `document` is the number of the turn ("0", "1", ...; "0" for a plain text)."""
+
+    link_id: str
+    title: str
+    text: str
+    sentences: tuple[Quote, ...] = ()
+
+    @property
+    def documented(self) -> bool:
+        """False when nothing was said for this section."""
+        return bool(self.sentences)
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeResult:
+    """The template's sections, all of them, in its order; `text` is the note as plain text."""
+
+    text: str
+    sections: tuple[ComposedSection, ...]
+    engine: str = "rules"
+    engine_version: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeRequest:
+    """Speech: the file's `audio` bytes (wav, mp3, m4a, ogg, flac, webm) and its `content_type` when known. `hotwords`:
+    words that are likely to be said, added to the commonest clinical ones. `language`: BCP-47."""
+
+    audio: bytes
+    content_type: str = ""
+    hotwords: tuple[str, ...] = ()
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of speech: seconds from the beginning, and its text. `confidence` lies in 0..1."""
+
+    start: float
+    end: float
+    text: str
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeResult:
+    """`text` is all that was said, one blank-separated line of the segments; empty when nobody spoke. `seconds`: the
+    length of the audio."""
+
+    text: str
+    segments: tuple[Segment, ...]
+    seconds: float = 0.0
+    engine: str = "rules"
+    engine_version: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
 @runtime_checkable
 class Engine(Protocol):
     """What every engine has. A capability's method is named like the capability."""
@@ -121,6 +339,34 @@ class ExtractEngine(Engine, Protocol):
     """An engine with the capability "extract"."""
 
     def extract(self, request: ExtractRequest) -> ExtractResult: ...
+
+
+@runtime_checkable
+class CodeEngine(Engine, Protocol):
+    """An engine with the capability "code"."""
+
+    def code(self, request: CodeRequest) -> CodeResult: ...
+
+
+@runtime_checkable
+class SummarizeEngine(Engine, Protocol):
+    """An engine with the capability "summarize"."""
+
+    def summarize(self, request: SummarizeRequest) -> SummarizeResult: ...
+
+
+@runtime_checkable
+class ComposeEngine(Engine, Protocol):
+    """An engine with the capability "compose"."""
+
+    def compose(self, request: ComposeRequest) -> ComposeResult: ...
+
+
+@runtime_checkable
+class TranscribeEngine(Engine, Protocol):
+    """An engine with the capability "transcribe". Raises NotInstalled without its extra, Unreadable for bad audio."""
+
+    def transcribe(self, request: TranscribeRequest) -> TranscribeResult: ...
 
 
 @cache
@@ -154,3 +400,23 @@ def engine_for(capability: Capability, chosen: Mapping[str, str] | None = None) 
 def extractor(chosen: Mapping[str, str] | None = None) -> ExtractEngine:
     """The engine chosen for extraction."""
     return cast(ExtractEngine, engine_for("extract", chosen))
+
+
+def coder(chosen: Mapping[str, str] | None = None) -> CodeEngine:
+    """The engine chosen for ICD-10-CM coding."""
+    return cast(CodeEngine, engine_for("code", chosen))
+
+
+def summarizer(chosen: Mapping[str, str] | None = None) -> SummarizeEngine:
+    """The engine chosen for summaries."""
+    return cast(SummarizeEngine, engine_for("summarize", chosen))
+
+
+def composer(chosen: Mapping[str, str] | None = None) -> ComposeEngine:
+    """The engine chosen for writing notes."""
+    return cast(ComposeEngine, engine_for("compose", chosen))
+
+
+def transcriber(chosen: Mapping[str, str] | None = None) -> TranscribeEngine:
+    """The engine chosen for speech."""
+    return cast(TranscribeEngine, engine_for("transcribe", chosen))
