@@ -12,7 +12,7 @@ import pytest
 
 from tests.conformance.resources import create, dumps, entry, observation, patient, transaction
 
-SECONDS = 4.0
+SECONDS = 2.5
 TYPES = ["Patient", "Observation", "Bundle", "Binary", "ValueSet", "Task", "Encounter", "Patiend", "Resource", ""]
 NASTY: list[Any] = [
     None, True, False, 0, -1, 1e308, 10**40, 0.1, "", " ", "\x00", "é", "\U0001f4a9", "a" * 5000, "../../etc/passwd",
@@ -72,7 +72,7 @@ def run(seed: int, step: Any) -> None:
         except (httpx.InvalidURL, UnicodeEncodeError, httpx.LocalProtocolError):
             continue
         count += 1
-    assert count > 50
+    assert count > 20
 
 
 @pytest.mark.parametrize("seed", [1, 2])
