@@ -16,14 +16,15 @@ from fhir_server.search.query import Query
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Version:
-    """One version of one resource. body is None when the version is a deletion.
+    """One version of one resource. body is None when the version is a deletion. Never changed once made.
 
     seq: position in the store's one order of changes (rising, unique; gaps are allowed). last_updated: microseconds
     since 1970 UTC, a whole number of milliseconds. body: the resource's JSON as it is served, id and meta included.
     """
 
+    # Not frozen: that would make each one three times as dear, and an export makes one for every resource.
     type: str
     id: str
     version: int

@@ -123,9 +123,7 @@ class Conditions:
                 case Nothing():
                     return FALSE
                 case And() | Not() | Everything() | Id() | LastUpdated() | Composite() | Chain() | Has() | Text():
-                    raise StoreError(
-                        f"A component of {node.param} must be a value, not {component.__class__.__name__}."
-                    )
+                    raise StoreError(f"A component of {node.param} must be a value, not {component}.")
                 case _:
                     return self._leaf_test(component, type, rid, "", meeting)
 

@@ -249,10 +249,9 @@ def _rank(node: Node) -> int:
 def union(arms: Sequence[Arm], *conditions: Callable[[Arm], Sql], order: str = "") -> Sql:
     """SELECT of the distinct rids of all arms; order: ' ORDER BY 1' or ' ORDER BY 1 DESC' or ''."""
     arms = [arm for arm in arms if arm.where.text != "0"]
+    distinct = "DISTINCT " if len(arms) == 1 else ""
     parts = [
-        arm.select(
-            f"{'' if arm.unique or len(arms) > 1 else 'DISTINCT '}{arm.rid} AS rid", *(c(arm) for c in conditions)
-        )
+        arm.select(f"{'' if arm.unique else distinct}{arm.rid} AS rid", *(condition(arm) for condition in conditions))
         for arm in arms
     ]
     if not parts:
