@@ -6,6 +6,7 @@ server that runs already; without them each test process starts one of its own o
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -83,7 +84,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/health/ready", process, log)
         if not key:
-            key = printed_key(log)
+            printed_key(log)
+            key = admin_key(data_dir)
         yield Server(f"http://127.0.0.1:{port}/fhir", key, data_dir)
     finally:
         stop(process)
@@ -98,6 +100,14 @@ def printed_key(log: Path) -> str:
             return found[1]
         time.sleep(0.05)
     pytest.fail(f"the first start printed no key:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def admin_key(data_dir: Path) -> str:
+    """A key for everything, the operations for administrators included (the first key is not one of theirs)."""
+    command = [str(Path(sys.executable).parent / "fhir-server"), "keys", "create", "--name", "tests", "--json"]
+    options = ["--scope", "system/*.cruds", "--scope", "admin", "--data-dir", str(data_dir)]
+    made = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    return next(value for value in json.loads(made.stdout).values() if _SECRET.match(str(value)))
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
