@@ -42,9 +42,7 @@ class Model:
             have = [key for key in found if self.value(key, sort) is not None]
             lack = [key for key in found if self.value(key, sort) is None]
             have.sort(key=lambda key: self.value(key, sort), reverse=sort.descending)
-            if sort.descending:
-                # A stable sort in reverse keeps ties in their order already.
-                pass
+            # Sorting in reverse is stable too: ties keep their order.
             found = have + lack
         return [id for _, id in found]
 
@@ -125,7 +123,7 @@ class Model:
         return {row[-1] for row in rows if row[0] == node.param and _row(node, row)}  # type: ignore[union-attr]
 
 
-def _row(node: q.Node, row: Any) -> bool:
+def _row(node: q.Node, row: Any) -> Any:
     match node:
         case q.Token(_, system, code):
             return (system is None or row[1] == system) and (code is None or row[2] == code)

@@ -256,8 +256,11 @@ async def test_totals_are_exact_or_bounded(tmp_path: Path) -> None:
     fewer = Query(("Observation",), And((query.where, Not(Date("when", "ge", 0, 0)))))
     assert (await store.search(fewer, limit=2, total="bounded")).total is None
     assert (await store.search(query, limit=1500, total="bounded")).total == 1500
+    assert (await store.search(query, limit=0, total="exact")).total == 1500
     await save(store, put("Observation", "one more", of))
     assert (await store.search(query, limit=2, total="exact")).total == 1501
+    await store.purge("Observation", "one more")
+    assert (await store.search(query, limit=2, total="exact")).total == 1500
     await store.close()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fhir_server.search.query import Everything, Query, Token
 from fhir_server.store import open_store
-from fhir_server.store.protocol import Commit, Delete, Guard, GuardFailed, Store
+from fhir_server.store.protocol import Commit, Delete, Guard, GuardFailed, Put, Store
 from tests.store.building import entries, put
 
 
@@ -31,7 +31,10 @@ async def load(store: Store, name: str, lane: int) -> None:
         )
         writes = [put("Patient", f"{key}-{part}", of) for part in range(3)]
         # Also changes and deletions of what is there.
-        extra = [put("Group", f"{name}-{lane}", of), *([Delete("Group", f"{name}-{lane}-x")] if number % 3 else [])]
+        extra: list[Put | Delete] = [
+            put("Group", f"{name}-{lane}", of),
+            *([Delete("Group", f"{name}-{lane}-x")] if number % 3 else []),
+        ]
         if not number % 3:
             extra.append(put("Group", f"{name}-{lane}-x", of))
         versions = await store.commit(Commit([*writes, *extra]))

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import Final
 
-#: Bytes of address space; pages come from the system's cache without a copy or a call.
-_MAPPED: Final = 1 << 30
 _CHECKPOINT_PAGES: Final = 8_000
 _TICK: Final = 2_000
 
@@ -18,10 +16,10 @@ class OutOfTime(Exception):
     """The budget of the statement was spent."""
 
 
-def connect(path: Path, *, busy_seconds: float = 30.0, statements: int = 512) -> sqlite3.Connection:
+def connect(path: Path, *, busy_seconds: float = 30.0, cache_kilobytes: int = 8_000) -> sqlite3.Connection:
     """A connection that any one thread at a time may use."""
     connection = sqlite3.connect(
-        path, timeout=busy_seconds, isolation_level=None, check_same_thread=False, cached_statements=statements
+        path, timeout=busy_seconds, isolation_level=None, check_same_thread=False, cached_statements=512
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -29,8 +27,7 @@ def connect(path: Path, *, busy_seconds: float = 30.0, statements: int = 512) ->
             "synchronous = FULL",
             "foreign_keys = OFF",
             "temp_store = MEMORY",
-            "cache_size = -8000",
-            f"mmap_size = {_MAPPED}",
+            f"cache_size = -{cache_kilobytes}",
             f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
             f"journal_size_limit = {_CHECKPOINT_PAGES * 4096}",
         ):

@@ -52,6 +52,9 @@ def add_counter(transaction: Transaction, name: str, amount: int, expires_at: in
         "expires_at = coalesce(excluded.expires_at, CASE WHEN counter.expires_at > ?4 THEN counter.expires_at END)",
         (name, value, expires_at, time.time()),
     )
+    if expires_at is not None and value == amount:
+        # The first of a new window is the moment to forget the old ones.
+        connection.execute("DELETE FROM counter WHERE expires_at <= ?", (time.time(),))
     return value
 
 
@@ -60,7 +63,3 @@ def get_counter(connection: sqlite3.Connection, name: str) -> int:
     if row is None or (row[1] is not None and row[1] <= time.time()):
         return 0
     return int(row[0])
-
-
-def drop_expired_counters(transaction: Transaction) -> None:
-    transaction.connection.execute("DELETE FROM counter WHERE expires_at <= ?", (time.time(),))

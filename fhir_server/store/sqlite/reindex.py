@@ -61,8 +61,11 @@ def _look(
 
 
 def _write(transaction: Transaction, type: str, items: Sequence[Item]) -> None:
+    differs = False
     for rid, seq, entries in items:
         row = transaction.connection.execute("SELECT seq, live FROM resource WHERE rid = ?", (rid,)).fetchone()
         # A newer version was indexed by the commit that brought it.
         if row == (seq, 1):
-            transaction.reindex(rid, type, entries)
+            differs = transaction.reindex(rid, type, entries) or differs
+    if differs:
+        transaction.bump_epoch()

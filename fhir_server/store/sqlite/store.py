@@ -69,7 +69,7 @@ class SqliteStore:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-search")
         self._inline = inline_seconds
         self._longest = search_seconds
-        self._totals: dict[Query, tuple[int, int]] = {}
+        self._totals: dict[Query, tuple[tuple[int, int], int]] = {}
         self._writer: Writer
         self._writing: Transaction
 
@@ -88,7 +88,8 @@ class SqliteStore:
         """Raises StoreError when the file is not a store of this version or cannot be written."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            connection = connect(path, busy_seconds=busy_seconds)
+            # Index rows go all over the tables, so writing keeps more of them at hand than reading does.
+            connection = connect(path, busy_seconds=busy_seconds, cache_kilobytes=32_000)
             migrate(connection, MIGRATIONS)
             if text:
                 connection.execute(FULL_TEXT)
@@ -174,24 +175,24 @@ class SqliteStore:
         page = await self._run(work)
         if total == "none":
             return page
-        if after is None and page.next is None:
+        if after is None and limit > 0 and page.next is None:
             found: int | None = len(page.matches)
         else:
             found = await self._total(query, exact=total == "exact")
         return Page(page.matches, page.next, page.snapshot, found, page.start, page.end)
 
     async def _total(self, query: Query, *, exact: bool) -> int | None:
-        """Remembered until the next change of any resource."""
-        seq = self._search(self._readers.mine()).last_seq()
+        """Remembered until the next change of anything that is searched."""
+        marker: tuple[int, int] = self._readers.mine().execute("SELECT seq, epoch FROM clock").fetchone()
         known = self._totals.get(query)
-        if known is None or known[0] != seq:
+        if known is None or known[0] != marker:
             if exact:
-                known = (seq, await self.count(query))
+                known = (marker, await self.count(query))
             else:
                 reader = self._readers.mine()
                 try:
                     with reader.within(_BOUNDED_SECONDS):
-                        known = (seq, self._search(reader).count(query, bound=BOUND))
+                        known = (marker, self._search(reader).count(query, bound=BOUND))
                 except OutOfTime:
                     return None
             if known[1] > BOUND and not exact:

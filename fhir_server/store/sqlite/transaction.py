@@ -95,7 +95,7 @@ class Transaction:
         counts[1] += versions
 
     def bump_epoch(self) -> None:
-        """Makes every process forget which resources have an identity."""
+        """Makes every process forget which resources have an identity, and what it has counted."""
         self._epoch += 1
         self._identities.clear()
         self.connection.execute("UPDATE clock SET epoch = ?", (self._epoch,))
