@@ -18,6 +18,7 @@ from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.transaction import METHODS
 
 _BATCH: Final = 500
+_MAPPED: Final = 1 << 30
 
 
 async def scan(
@@ -38,6 +39,8 @@ async def scan(
 
 
 def _begin(connection: sqlite3.Connection, names: Names, types: Sequence[str]) -> list[str]:
+    # Worth a quarter of the time when everything is read once; given back when the connection closes.
+    connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
     connection.execute("BEGIN")
     # The read transaction starts with the first statement that reads.
     connection.execute("SELECT seq FROM clock").fetchone()
