@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fhir_server.r4b import codec
 from fhir_server.r4b.codec import Draft
 from fhir_server.r4b.outcome import Unavailable, Unprocessable
-from fhir_server.store.protocol import Version
+from fhir_server.store.protocol import Blob, Version
 
 if TYPE_CHECKING:
     from fhir_server.hub import Hub
@@ -48,10 +48,15 @@ async def offload(hub: Hub, draft: Draft) -> Draft:
     data: dict[str, Any] = {}
     for name, value in draft.data.items():
         if name == "data":
-            data["_data"] = {"extension": [{"url": _URL, "valueString": f"{blob.id}:{blob.size}"}]}
+            data |= named_blob(blob)
         elif name != "_data":
             data[name] = value
     return codec.draft_of(data)
+
+
+def named_blob(blob: Blob) -> dict[str, Any]:
+    """What a Binary at rest has instead of ``data`` when its content is this blob."""
+    return {"_data": {"extension": [{"url": _URL, "valueString": f"{blob.id}:{blob.size}"}]}}
 
 
 async def _chunks(content: bytes, size: int = 1 << 20) -> AsyncIterator[bytes]:
