@@ -7,6 +7,7 @@ their help from the description here, and docs/settings.md is tested to name the
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -66,11 +67,28 @@ class Settings(BaseSettings):
     job_lease_seconds: float = Field(
         60.0, gt=0, description="Seconds after which a job whose worker has died is given to another one."
     )
+    job_time_limit: float = Field(
+        900.0, ge=0, description="Seconds that one attempt at a job may take before the job is failed; 0 is any time."
+    )
+    job_queue_limit: int = Field(
+        1000, ge=0, description="Jobs of one key that may wait or run at once; more are refused with 429. 0 is any number."
+    )
     broker_url: str | None = Field(
         None, description="Celery broker that wakes workers; by default files in the data directory."
     )
     healthsage_token_limit: int = Field(
         1_000_000, ge=0, description="Output tokens that a HealthSage key may use when it has no limit of its own."
+    )
+    sporo_rate_limits: str = Field(
+        "on",
+        description="Rate limits of Sporo's routes, per key: 'on' is upload=10/hour,text=10/hour,status=5/minute; "
+        "'off' is none; or other figures in the same form.",
+    )
+    webhook_allow_private: bool = Field(
+        False, description="Whether webhooks may go to this machine and to private networks; else public addresses only."
+    )
+    webhook_allow_http: bool = Field(
+        False, description="Whether webhooks may go over plain http to other machines; else https only."
     )
     engine: str = Field("rules", description="Extraction engine, by its name in the entry points fhir_server.engines.")
 
@@ -90,6 +108,12 @@ class Settings(BaseSettings):
             raise ValueError("must be an absolute http or https URL")
         return value.rstrip("/") if value else None
 
+    @field_validator("sporo_rate_limits")
+    @classmethod
+    def _figures(cls, value: str) -> str:
+        parse_rates(value)
+        return value
+
     @model_validator(mode="after")
     def _safe(self) -> Settings:
         if self.auth == "none" and not is_loopback(self.host):
@@ -107,6 +131,25 @@ class Settings(BaseSettings):
             return self.base_url
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/fhir"
+
+
+_RATE = re.compile(r"([a-z]+)=([1-9][0-9]{0,8})/(second|minute|hour|day)")
+SPORO_RATES = "upload=10/hour,text=10/hour,status=5/minute"
+
+
+def parse_rates(text: str) -> dict[str, tuple[int, str]]:
+    """``upload=10/hour,status=5/minute`` -> {"upload": (10, "hour"), ...}; 'on' is SPORO_RATES, 'off' is {}.
+
+    Raises ValueError for anything else."""
+    if text == "off":
+        return {}
+    found: dict[str, tuple[int, str]] = {}
+    for part in (SPORO_RATES if text == "on" else text).split(","):
+        rate = _RATE.fullmatch(part.strip())
+        if rate is None or rate[1] not in ("upload", "text", "status"):
+            raise ValueError(f"must be 'on', 'off', or figures like {SPORO_RATES}")
+        found[rate[1]] = (int(rate[2]), rate[3])
+    return found
 
 
 def is_loopback(host: str) -> bool:
