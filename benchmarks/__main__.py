@@ -61,23 +61,32 @@ class Report:
         print(f"Topology: {how}. Load: {loader}, closed model. SQLite: WAL, synchronous=FULL. Keys are checked.\n")
 
     def title(self) -> None:
+        """`of cpu` is the bare route's CPU time per request as a share of the server's: no neighbour disturbs it."""
         print(f"{'id':16} {'what':36} {'n':>3} {'per s':>9} {'floor':>9} {'ratio':>7} {'aim':>5} "
-              f"{'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'cpu ms':>7}")  # fmt: skip
+              f"{'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'cpu ms':>7} {'of cpu':>7}")  # fmt: skip
 
     def row(
-        self, id: str, what: str, clients: int, result: Result, floor: float, aim: float | None, cpu: float
+        self,
+        id: str,
+        what: str,
+        clients: int,
+        result: Result,
+        floor: tuple[float, float],
+        aim: float | None,
+        cpu: float,
     ) -> None:
-        ratio = result.rate / floor if floor else 0.0
+        ratio = result.rate / floor[0] if floor[0] else 0.0
         p95 = f"{result.p95:8.2f}" if result.requests >= 200 else f"{'-':>8}"
         p99 = f"{result.p99:8.2f}" if result.requests >= 1000 else f"{'-':>8}"
         wrong = f"  {result.errors} ERRORS" if result.errors > result.requests / 1000 else ""
         print(
-            f"{id:16} {what[:36]:36} {clients:3} {result.rate:9,.0f} {floor:9,.0f} {ratio:7.1%} "
-            f"{f'{aim:.0%}' if aim else '':>5} {result.p50:8.2f} {p95} {p99} {cpu:7.3f}{wrong}",
+            f"{id:16} {what[:36]:36} {clients:3} {result.rate:9,.0f} {floor[0]:9,.0f} {ratio:7.1%} "
+            f"{f'{aim:.0%}' if aim else '':>5} {result.p50:8.2f} {p95} {p99} {cpu:7.3f} {floor[1] / cpu if cpu else 0:7.1%}{wrong}",
             flush=True,
         )
         self.rows.append(
-            {"id": id, "clients": clients, "rate": result.rate, "floor": floor, "ratio": ratio, "aim": aim, "cpu_ms": cpu,
+            {"id": id, "clients": clients, "rate": result.rate, "floor": floor[0], "ratio": ratio, "aim": aim,
+             "cpu_ms": cpu, "floor_cpu_ms": floor[1],
              "p50": result.p50, "p95": result.p95, "p99": result.p99, "errors": result.errors}
         )  # fmt: skip
 
@@ -102,15 +111,18 @@ def measure(
     return result, (server.cpu_seconds() - before) * 1000 / max(1, result.requests)
 
 
-def floor_of(report: Report, work: workloads.Workload, clients: int, seconds: float) -> float:
-    """Requests per second of the bare route that is this workload's floor, with as many clients."""
+def floor_of(report: Report, work: workloads.Workload, clients: int, seconds: float) -> tuple[float, float]:
+    """(requests per second, CPU milliseconds per request) of the bare route that is this workload's floor, with as many
+    clients."""
     if work.floor == "get":
         requests = [raw_request("GET", f"/{work.size}")]
     else:
         requests = [raw_request("POST", "/", body=b"x" * work.size)]
     with bare_starlette(report.server_cpu) as bare:
         run(bare.port, requests, clients=clients, seconds=1, cpu=report.load_cpu)
-        return run(bare.port, requests, clients=clients, seconds=seconds, cpu=report.load_cpu).rate
+        before = bare.cpu_seconds()
+        result = run(bare.port, requests, clients=clients, seconds=seconds, cpu=report.load_cpu)
+        return result.rate, (bare.cpu_seconds() - before) * 1000 / max(1, result.requests)
 
 
 def full(report: Report, options: argparse.Namespace, folder: Path) -> int:
@@ -214,8 +226,8 @@ def quick(report: Report, options: argparse.Namespace, folder: Path) -> int:
                 result, cpu = measure(report, server, work, 16, options)
                 floor = floor_of(report, work, 16, 2.0)
                 report.row(work.id, work.what, 16, result, floor, work.target, cpu)
-                # Relative to the bare route's speed, so that a slower machine is not taken for a slower server.
-                found[work.id] = cpu * floor / 1000
+                # In times of the bare route's, so that a slower machine is not taken for a slower server.
+                found[work.id] = cpu / floor[1]
     if options.save_baseline:
         BASELINE.write_text(json.dumps({id: round(value, 3) for id, value in found.items()}, indent=1) + "\n")
         print(f"\nThe baseline is now in {BASELINE}.")

@@ -40,7 +40,8 @@ end
 done = function(summary, latency, requests)
   io.write(string.format('{"requests":%d,"seconds":%f,"errors":%d,"p50":%f,"p95":%f,"p99":%f}\n',
     summary.requests, summary.duration / 1e6,
-    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout,
+    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write
+      + summary.errors.timeout,
     latency:percentile(50) / 1e3, latency:percentile(95) / 1e3, latency:percentile(99) / 1e3))
 end
 """
@@ -163,13 +164,17 @@ class _Load:
         return self.requests[int(self.random.random() * len(self.requests))]
 
 
-async def _main(port: int, file: str, clients: int, seconds: float, order: str) -> None:
-    packed = Path(file).read_bytes()
-    requests, at = [], 0
+def _unpacked(file: Path) -> list[bytes]:
+    packed, at = file.read_bytes(), 0
+    requests = []
     while at < len(packed):
         (size,) = struct.unpack_from(">I", packed, at)
         requests.append(packed[at + 4 : at + 4 + size])
         at += 4 + size
+    return requests
+
+
+async def _main(port: int, requests: list[bytes], clients: int, seconds: float, order: str) -> None:
     load = _Load(requests, seconds, order == "once")
     started = time.perf_counter()
     loop = asyncio.get_running_loop()
@@ -186,4 +191,4 @@ async def _main(port: int, file: str, clients: int, seconds: float, order: str) 
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(_main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]))
+    uvloop.run(_main(int(sys.argv[1]), _unpacked(Path(sys.argv[2])), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]))

@@ -34,8 +34,8 @@ def take(server: Running) -> Sample:
                 found.identifiers += [
                     quote(f"{each['system']}|{each['value']}") for each in resource["identifier"] if "system" in each
                 ]
-                found.families.append(resource["name"][0]["family"][:3])
-                found.cities.append(resource["address"][0]["city"][:4])
+                found.families.append(quote(resource["name"][0]["family"][:3]))
+                found.cities.append(quote(resource["address"][0]["city"][:4]))
                 found.birth_dates.append(resource["birthDate"])
             elif type == "Observation":
                 coding = resource["code"]["coding"][0]

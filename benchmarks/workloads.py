@@ -17,8 +17,9 @@ _MISSING = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """requests: raw HTTP. clients: the ladder. once: each request in turn. floor: get (a bare route that answers with as
-    many bytes), post (one that reads and answers). per: resources in one answer or request. target: share of the floor."""
+    """requests: raw HTTP. clients: the ladder. once: each request in turn. floor: get (a bare route that answers with
+    as many bytes) or post (one that reads and answers). per: resources in one answer or request. target: share of the
+    floor to reach."""
 
     id: str
     what: str

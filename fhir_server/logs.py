@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -161,7 +162,12 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
+    return f"{_second(int(seconds))}.{int(seconds * 1000) % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _plain(line: dict[str, Any]) -> str:

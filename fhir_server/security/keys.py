@@ -25,6 +25,8 @@ PREFIX: Final = "fsk"
 DIALECTS: Final = ("fhir", "sporo", "healthsage", "autoscribe", "medmitra")
 #: Seconds for which a process may go on believing what it read, when it does not see the marker file change.
 TTL: Final = 1.0
+#: Seconds between two looks at the marker file.
+_LOOK: Final = 0.01
 _CACHE_LIMIT: Final = 10_000
 
 
@@ -61,6 +63,7 @@ class Keys:
         self._pepper = pepper
         self._marker = os.fspath(marker) if marker is not None else None
         self._stamp = self._read_stamp()
+        self._look_again = 0.0
         self._cache: dict[bytes, tuple[float, Key, Caller]] = {}
 
     async def create(
@@ -127,12 +130,14 @@ class Keys:
 
     async def _look_up(self, text: str) -> tuple[float, Key, Caller] | None:
         digest = self._hash(text)
-        stamp = self._read_stamp()
-        if stamp != self._stamp:
-            self._cache.clear()
-            self._stamp = stamp
-        entry = self._cache.get(digest)
         now = time.monotonic()
+        if now >= self._look_again:
+            self._look_again = now + _LOOK
+            stamp = self._read_stamp()
+            if stamp != self._stamp:
+                self._cache.clear()
+                self._stamp = stamp
+        entry = self._cache.get(digest)
         if entry is not None and now < entry[0]:
             return entry
         id = _id_of(text)

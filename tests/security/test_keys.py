@@ -1,5 +1,6 @@
 """Keys: made, found, refused, revoked; and what is kept of them."""
 
+import asyncio
 import stat
 import time
 from collections.abc import AsyncIterator
@@ -90,6 +91,7 @@ async def test_a_revoked_key_is_forbidden_at_once_in_every_process(keys: Keys, s
     other_process = Keys(store, b"pepper", marker=tmp_path / "changed")
     assert await other_process.authenticate(text) is not None
     await keys.revoke(key.id)
+    await asyncio.sleep(0.02)
     with pytest.raises(Forbidden):
         await other_process.authenticate(text)
 
