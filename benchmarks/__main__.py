@@ -81,7 +81,8 @@ class Report:
         wrong = f"  {result.errors} ERRORS" if result.errors > result.requests / 1000 else ""
         print(
             f"{id:16} {what[:36]:36} {clients:3} {result.rate:9,.0f} {floor[0]:9,.0f} {ratio:7.1%} "
-            f"{f'{aim:.0%}' if aim else '':>5} {result.p50:8.2f} {p95} {p99} {cpu:7.3f} {floor[1] / cpu if cpu else 0:7.1%}{wrong}",
+            f"{f'{aim:.0%}' if aim else '':>5} {result.p50:8.2f} {p95} {p99} {cpu:7.3f} "
+            f"{floor[1] / cpu if cpu else 0:7.1%}{wrong}",
             flush=True,
         )
         self.rows.append(

@@ -68,7 +68,6 @@ async def open_hub(settings: Settings) -> AsyncIterator[Opened]:
     from fhir_server.r4b.codec import DEFAULT_LIMITS
     from fhir_server.search.registry import default_registry
     from terminology.service import Terminology
-    from terminology.service import Terminology
 
     async with open_store_of(settings) as store:
         options = HubOptions(

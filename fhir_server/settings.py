@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         900.0, ge=0, description="Seconds that one attempt at a job may take before the job is failed; 0 is any time."
     )
     job_queue_limit: int = Field(
-        1000, ge=0, description="Jobs of one key that may wait or run at once; more are refused with 429. 0 is any number."
+        1000, ge=0, description="Jobs of one key that may wait or run at once; more are refused with 429; 0 is any."
     )
     broker_url: str | None = Field(
         None, description="Celery broker that wakes workers; by default files in the data directory."
@@ -85,7 +85,8 @@ class Settings(BaseSettings):
         "'off' is none; or other figures in the same form.",
     )
     webhook_allow_private: bool = Field(
-        False, description="Whether webhooks may go to this machine and to private networks; else public addresses only."
+        False,
+        description="Whether webhooks may go to this machine and private networks; else to public addresses only.",
     )
     webhook_allow_http: bool = Field(
         False, description="Whether webhooks may go over plain http to other machines; else https only."
