@@ -1,4 +1,4 @@
-"""What a case's documents amount to: a summary, a SOAP note and a primary diagnosis, each with a computed confidence."""
+"""What a case amounts to: a summary, a SOAP note and a primary diagnosis, each with a computed confidence."""
 
 from __future__ import annotations
 

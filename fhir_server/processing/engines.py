@@ -103,7 +103,7 @@ class ExtractResult:
 
 
 class NotInstalled(RuntimeError):
-    """The capability needs an optional extra that is not installed; `extra` names it (``pip install fhir-server[...]``).
+    """The capability needs an optional extra that is not installed; `extra` names it.
 
     A dialect turns it into its own failed job; a native caller into 501 not-supported."""
 
@@ -188,7 +188,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class SummarizeRequest:
-    """Documents about one patient, in any order. `focus`: what the reader asks for in his own words ("cardiac history");
+    """Documents about one patient, in any order. `focus`: what the reader asks for in words ("cardiac history");
     sentences that speak of it are preferred, nothing else is made of it. `limit`: about how many sentences at most."""
 
     documents: tuple[Document, ...]

@@ -82,7 +82,7 @@ class RulesEngine:
         """The coded facts of one note; see Mention for what is exact about offsets and dates."""
         mentions: list[Mention] = []
         aside: list[SetAside] = []
-        for mention, reason in _mentions(request):
+        for mention, reason in read(request, concepts(request.text)):
             if reason is None:
                 mentions.append(mention)
             else:
@@ -90,12 +90,18 @@ class RulesEngine:
         return ExtractResult(tuple(mentions), tuple(aside), self.name, self.version, SNOMED_VERSION)
 
 
-def _mentions(request: ExtractRequest) -> Iterator[tuple[Mention, Reason | None]]:
+def concepts(text: str) -> list[Found]:
+    """The concepts with a SNOMED CT code that extraction reports on, where the text says them."""
     from terminology.recognise import recogniser
 
+    return [hit for hit in recogniser().find(text) if hit.concept.snomed and hit.concept.tag in REPORTED]
+
+
+def read(request: ExtractRequest, found: list[Found]) -> Iterator[tuple[Mention, Reason | None]]:
+    """What the text says of the concepts found in it (in its order, without overlap); with a reason: not the
+    patient's."""
     text = request.text
     clock = Clock(request.letter_date or datetime.now(UTC).date(), request.birth_date)
-    found = [hit for hit in recogniser().find(text) if hit.concept.snomed and hit.concept.tag in REPORTED]
     if not found:
         return
     folded = fold(text)

@@ -1,0 +1,172 @@
+"""What in a note could be coded: recognised concepts, conditions without a phrase of their own, medicines, states."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from fhir_server.processing.engines import CodeRequest, ExtractRequest, Mention, Reason
+from fhir_server.processing.rules.coding.tables import medicines, standings
+from fhir_server.processing.rules.coding.windows import Window, window
+from fhir_server.processing.rules.engine import REPORTED, read
+from fhir_server.processing.rules.sections import sections
+from fhir_server.processing.rules.sentences import sentences
+from terminology.fold import fold
+from terminology.recognise import Concept, Found, recogniser
+from terminology.words import word
+
+Kind = Literal["condition", "medicine", "standing"]
+
+
+def _listed(words: str) -> frozenset[str]:
+    return frozenset(map(word, words.split()))
+
+
+_HEADS = _listed(
+    "fracture sprain strain laceration contusion dislocation burn abscess ulcer cancer carcinoma malignancy "
+    "adenocarcinoma melanoma cyst infection dependence abuse hernia stenosis tear rupture perforation prolapse "
+    "deficiency insufficiency failure syndrome disease disorder palsy paralysis dystrophy effusion embolism "
+    "aneurysm fistula polyp stricture calculus degeneration dysfunction injury wound bite poisoning neoplasm tumor "
+    "metastasis metastases withdrawal intoxication overdose block regurgitation prolapse deformity torsion ectopic "
+    "pregnancy preeclampsia cellulitis gangrene hematoma concussion hemorrhage blindness deafness glaucoma "
+    "cataract retinopathy exacerbation impaction incontinence retention"
+)
+_ENDINGS = (
+    "itis", "osis", "oma", "emia", "pathy", "algia", "plegia", "paresis", "penia", "cytosis", "phobia", "megaly",
+    "ectasis", "iasis", "trophy", "lithiasis", "uria", "thorax", "cele", "malacia", "sclerosis", "ism",
+)  # fmt: skip
+_NOT_HEADS = _listed("mechanism organism metabolism diagnosis prognosis coma hypnosis prism autism")
+_WORD = re.compile(r"[a-z]{3,}")
+_USED = frozenset(("medications", "present_illness", "plan", "assessment", "past_history", None))
+
+
+@dataclass(slots=True)
+class Problem:
+    """One thing said of the patient, and the words around it. code: what recognition gives, "" when nothing."""
+
+    kind: Kind
+    start: int
+    end: int
+    code: str
+    display: str
+    snomed: str
+    section: str | None
+    status: str
+    historical: bool
+    window: Window
+    explicit_past: bool = False
+    when: str = "any"
+
+
+_HISTORY = re.compile(
+    r"(?:\b(?:history of|h/o|hx of|hx|s/p|status post|prior|previous|previously had|past|remote|resolved|"
+    r"treated for|survivor of|recovered from)\s+(?:an?\s+|the\s+)?(?:\S+\s+){0,2})$",
+    re.I,
+)
+
+
+def problems(request: CodeRequest) -> tuple[list[Problem], list[tuple[Mention, Reason]]]:
+    """The patient's problems in the order of the text, and what was set aside (negated, a relative's, imagined)."""
+    text = request.text
+    found = _found(text)
+    asked = ExtractRequest(text, "", request.letter_date, request.birth_date)
+    mine: list[Mention] = []
+    aside: list[tuple[Mention, Reason]] = []
+    for mention, reason in read(asked, found):
+        if reason is None:
+            mine.append(mention)
+        else:
+            aside.append((mention, reason))
+    bounds = [
+        (begin, end) for section in sections(text) for begin, end in sentences(text, section.body, section.end)
+    ] or [(0, len(text))]
+    result: list[Problem] = []
+    at = 0
+    starts = sorted({m.concept_start for m in mine if _codeable(m)} | {m.concept_start for m, _ in aside})
+    ends = sorted({m.concept_end for m in mine if _codeable(m)} | {m.concept_end for m, _ in aside})
+    for mention in mine:
+        if not _codeable(mention):
+            continue
+        while at + 1 < len(bounds) and bounds[at][1] <= mention.concept_start:
+            at += 1
+        begin, end = bounds[at]
+        start, stop = mention.concept_start, mention.concept_end
+        floor = max((e for e in ends if e <= start), default=0)
+        ceiling = min((s for s in starts if s >= stop), default=len(text))
+        around = window(text, begin, end, start, stop, floor, ceiling)
+        kind, when = _kind(mention)
+        result.append(
+            Problem(
+                kind=kind,
+                start=start,
+                end=stop,
+                code=mention.icd10cm or "",
+                display=mention.display,
+                snomed=mention.code,
+                section=mention.section,
+                status=mention.status,
+                historical=mention.historical,
+                window=around,
+                explicit_past=mention.historical and _HISTORY.search(text[max(begin, start - 60) : start]) is not None,
+                when=when,
+            )
+        )
+    return result, aside
+
+
+def _codeable(mention: Mention) -> bool:
+    return bool(mention.icd10cm) or mention.concept_type in ("disorder", "finding", "event", "morphologic abnormality")
+
+
+def _kind(mention: Mention) -> tuple[Kind, str]:
+    if mention.display.startswith("\0"):
+        _, kind, when = mention.display.split("\0")
+        return ("medicine" if kind == "medicine" else "standing"), when
+    return "condition", "any"
+
+
+def _found(text: str) -> list[Found]:
+    """Concepts, and what the recogniser does not know, in order and without overlap."""
+    folded = fold(text)
+    extra: list[Found] = []
+    pattern, meanings = standings()
+    for hit in pattern.finditer(folded):
+        standing = meanings[int((hit.lastgroup or "g0")[1:])]
+        tag = "procedure" if standing.when == "past" else "situation"
+        extra.append(Found(hit.start(), hit.end(), Concept("", f"\0standing\0{standing.when}", tag, standing.code)))
+    taken = [(e.start, e.end) for e in extra]
+    known: list[Found] = []
+    for one in recogniser().find(text):
+        concept = one.concept
+        if concept.snomed and concept.tag not in REPORTED:
+            continue
+        if any(one.start < end and start < one.end for start, end in taken):
+            continue
+        known.append(one)
+    busy = sorted([*extra, *known], key=lambda f: f.start)
+    names = medicines()
+    more: list[Found] = []
+    at = 0
+    for hit in _WORD.finditer(folded):
+        while at < len(busy) and busy[at].end <= hit.start():
+            at += 1
+        said = hit[0]
+        code = names.get(said)
+        inside = at < len(busy) and busy[at].start < hit.end()
+        if code is not None:
+            if inside and busy[at].concept.icd10cm:
+                continue
+            if inside:
+                if busy[at] in known:
+                    known.remove(busy[at])
+                more.append(Found(busy[at].start, busy[at].end, Concept("", "\0medicine\0any", "situation", code)))
+                continue
+            more.append(Found(hit.start(), hit.end(), Concept("", "\0medicine\0any", "situation", code)))
+        elif not inside and (said.endswith(_ENDINGS) or word(said) in _HEADS) and said not in _NOT_HEADS:
+            more.append(Found(hit.start(), hit.end(), Concept("", "", "disorder", "")))
+    result: list[Found] = []
+    for one in sorted([*extra, *known, *more], key=lambda f: (f.start, -f.end)):
+        if not result or one.start >= result[-1].end:
+            result.append(one)
+    return result
