@@ -6,6 +6,7 @@ import errno
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +18,7 @@ from fhir_server.settings import Settings
 if TYPE_CHECKING:
     from fhir_server.app import Announce
 
-_WORKER_ONLY = ("job_concurrency", "job_lease_seconds")
+_WORKER_ONLY = ("job_concurrency", "job_lease_seconds", "job_time_limit")
 
 
 @click.command(name="api")
@@ -51,14 +52,18 @@ def listen(settings: Settings) -> tuple[Settings, socket.socket]:
     return settings.model_copy(update={"port": listener.getsockname()[1]}), listener
 
 
-def api_children(settings: Settings, listener: socket.socket, *, banner: str) -> list[Child]:
-    """One child per API process. The first one prints where to go, once it is ready."""
+def api_children(
+    settings: Settings, listener: socket.socket, *, banner: str, before_ready: Callable[[], None] = lambda: None
+) -> list[Child]:
+    """One child per API process. The first one prints where to go, once it is ready. before_ready: called before it
+    says so and answers."""
     from fhir_server.metrics import prepare
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     prepare(settings.data_dir / "run" / "metrics")
 
     def announce(settings: Settings, first_key: str | None) -> None:
+        before_ready()
         greet(settings, first_key, banner)
 
     first = Child("api process 1", lambda: _run_api(settings, listener, announce))

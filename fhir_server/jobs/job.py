@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,9 @@ class Outcome:
     resources: what the engine made, each with an `id` that is the same at every attempt; labelled as an AI's work.
     attached: what belongs to it but is no AI's work (a note that only stood in the Task). outputs: Task.output items.
     derived_from: references to what it was made from (Provenance.entity). engine, version: what made it (the agent
-    Device). focus: reference for Task.focus, when the Task has none.
+    Device). focus: reference for Task.focus, when the Task has none. updated: resources that were there before, as
+    they were read but for what the job changes in them; they are written if nobody else has changed them since, else
+    the job is tried again. business_status: for Task.businessStatus of the completed Task.
     """
 
     engine: str
@@ -59,6 +61,8 @@ class Outcome:
     outputs: Sequence[Json] = ()
     derived_from: Sequence[str] = ()
     focus: str | None = None
+    updated: Sequence[Json] = ()
+    business_status: Json | None = None
 
 
-Runner = Callable[[Job], Awaitable[Outcome]]
+Runner = Callable[[Job], Coroutine[Any, Any, Outcome]]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from fhir_server.jobs.names import Json, Names, codes_in, own_extension, without_extension
+from fhir_server.jobs.names import Json, Names, codes_in, is_own, own_extension, without_extension
 
 WAITING: Final = frozenset({"requested", "received", "accepted", "ready"})
 ENDED: Final = frozenset({"completed", "failed", "cancelled", "rejected", "entered-in-error"})
@@ -39,6 +39,27 @@ def instant(moment: datetime) -> str:
 def task_codes(task: Mapping[str, Any]) -> Iterable[str]:
     """The codes by which a runner is chosen: codings of the own task-code system, or without a system."""
     return codes_in(task.get("code"), "task-code")
+
+
+def requester_of(task: Mapping[str, Any]) -> str:
+    """Who asked for a Task, as one text: "system|value" of Task.requester.identifier, else its reference, else ''."""
+    requester = task.get("requester") or {}
+    identifier = requester.get("identifier") or {}
+    if identifier.get("value"):
+        return f"{identifier.get('system', '')}|{identifier['value']}"
+    return str(requester.get("reference") or "")
+
+
+def arrival_of(task: Mapping[str, Any]) -> str:
+    """When a Task was asked for, as an instant's text in UTC that sorts by time: authoredOn, else when it was last
+    written."""
+    for said in (task.get("authoredOn"), (task.get("meta") or {}).get("lastUpdated")):
+        if isinstance(said, str):
+            with contextlib.suppress(ValueError):
+                moment = datetime.fromisoformat(said)
+                moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+                return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return ""
 
 
 def lease_of(task: Mapping[str, Any]) -> Lease | None:
@@ -99,13 +120,23 @@ def _touched(task: Json, now: datetime) -> Json:
     return task
 
 
+def _said(task: Mapping[str, Any], sentence: str) -> Json:
+    """businessStatus with `sentence` for people; a dialect's own word for the status (a coding) stays beside it."""
+    codings = [
+        coding
+        for coding in (task.get("businessStatus") or {}).get("coding") or ()
+        if not is_own(coding.get("system"), "CodeSystem", "error-code")
+    ]
+    return ({"coding": codings} if codings else {}) | {"text": sentence}
+
+
 def claimed(task: Mapping[str, Any], names: Names, *, worker: str, now: datetime, lease: timedelta) -> Json:
     """The Task in-progress, held by `worker` until now + lease, one attempt further."""
     before = lease_of(task)
     attempt = (before.attempt if before else 0) + 1
     changed = _with_lease(task, names, Lease(worker, now + lease, attempt, before.errors if before else 0))
     changed["status"] = "in-progress"
-    changed["businessStatus"] = {"text": "Started" if attempt == 1 else f"Started (attempt {attempt})"}
+    changed["businessStatus"] = _said(task, "Started" if attempt == 1 else f"Started (attempt {attempt})")
     changed["executionPeriod"] = {"start": (task.get("executionPeriod") or {}).get("start") or instant(now)}
     return _touched(changed, now)
 
@@ -117,7 +148,7 @@ def renewed(task: Mapping[str, Any], names: Names, *, now: datetime, lease: time
         raise ValueError("the Task is not held")
     changed = _with_lease(task, names, Lease(held.worker, now + lease, held.attempt, held.errors))
     if progress:
-        changed["businessStatus"] = {"text": progress}
+        changed["businessStatus"] = _said(task, progress)
     return _touched(changed, now)
 
 
@@ -126,14 +157,23 @@ def released(task: Mapping[str, Any], names: Names, *, now: datetime, again: dat
     held = lease_of(task) or Lease("", now, 1)
     changed = _with_lease(task, names, Lease("", again, held.attempt, held.errors + error))
     changed["status"] = "ready"
-    changed["businessStatus"] = {"text": f"Waiting to be tried again after attempt {held.attempt}"}
+    changed["businessStatus"] = _said(task, f"Waiting to be tried again after attempt {held.attempt}")
     return _touched(changed, now)
 
 
-def completed(task: Mapping[str, Any], names: Names, *, now: datetime, outputs: Sequence[Json]) -> Json:
-    """Done: outputs appended, the lease gone."""
+def completed(
+    task: Mapping[str, Any],
+    names: Names,
+    *,
+    now: datetime,
+    outputs: Sequence[Json],
+    business_status: Json | None = None,
+) -> Json:
+    """Done: outputs appended, the lease gone. business_status: a dialect's own word for it."""
     changed = _ended(task, names, now)
     changed["status"] = "completed"
+    if business_status is not None:
+        changed["businessStatus"] = business_status
     if outputs:
         changed["output"] = [*(task.get("output") or ()), *outputs]
     changed.pop("statusReason", None)
@@ -144,7 +184,9 @@ def failed(task: Mapping[str, Any], names: Names, *, now: datetime, code: str, r
     """Given up. `reason` is a sentence for the client: it never holds anything of the patient or of the machine."""
     changed = _ended(task, names, now)
     changed["status"] = "failed"
-    changed["statusReason"] = {"coding": [{"system": names.code_system("error-code"), "code": code}], "text": reason}
+    coding = {"system": names.code_system("error-code"), "code": code}
+    changed["businessStatus"] = {"coding": [coding]}
+    changed["statusReason"] = {"coding": [dict(coding)], "text": reason}
     return _touched(changed, now)
 
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import threading
 import warnings
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from celery import Celery
 
 from fhir_server.jobs.broker import RUN_TASK, celery_app
 from fhir_server.jobs.dispatcher import Dispatcher
+from fhir_server.jobs.feed import Feed
 from fhir_server.jobs.job import Runner
 from fhir_server.jobs.liveness import Liveness
 from fhir_server.jobs.names import Names
@@ -28,34 +31,48 @@ if TYPE_CHECKING:
     from fhir_server.settings import Settings
 
 T = TypeVar("T")
+_END_SECONDS: Final = 10.0
 log = logging.getLogger(__name__)
 
 
-def main(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT."""
+def main(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
+    """Work until SIGTERM or SIGINT. ready: called once it takes jobs and what the first one needs is loaded."""
     app = celery_app(settings.broker_url, settings.data_dir)
     with _EventLoop() as loop:
         opened = open_runtime(settings)
         runtime = loop.run(opened.__aenter__())
         try:
-            work(app, loop, runtime, settings)
+            work(app, loop, runtime, settings, ready)
         finally:
             loop.run(opened.__aexit__(None, None, None))
 
 
-def work(app: Celery, loop: _EventLoop, runtime: Runtime, settings: Settings) -> None:
+def work(
+    app: Celery, loop: _EventLoop, runtime: Runtime, settings: Settings, ready: Callable[[], None] = lambda: None
+) -> None:
     """Consume messages until a signal says to stop."""
 
     @app.task(name=RUN_TASK)  # type: ignore[untyped-decorator]
     def run_task(task_id: str) -> None:
-        loop.run(runtime.run(task_id))
+        loop.run(runtime.wake(task_id))
+
+    async def warmed() -> None:
+        await asyncio.to_thread(warm, settings)
+        ready()
+
+    async def watch() -> None:
+        while runtime.overdue < settings.job_concurrency:  # noqa: ASYNC110 (seconds do not matter here)
+            await asyncio.sleep(1)
+        log.error("jobs past their time limit have left threads behind that cannot be stopped; the worker ends")
+        _end_soon()
 
     async def publish(task_id: str) -> None:
         await asyncio.to_thread(app.send_task, RUN_TASK, (task_id,))
 
     lock = settings.data_dir / "jobs" / "dispatcher.lock"
     dispatching = loop.start(Dispatcher(runtime, publish, lock=lock).run())
-    warming = loop.start(asyncio.to_thread(warm, settings))
+    watching = loop.start(watch())
+    warming = loop.start(warmed())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it runs as root in a container is the operator's choice
         worker = app.Worker(
@@ -70,7 +87,7 @@ def work(app: Celery, loop: _EventLoop, runtime: Runtime, settings: Settings) ->
         try:
             worker.start()
         finally:
-            for running in (dispatching, warming):
+            for running in (dispatching, watching, warming):
                 running.cancel()
 
 
@@ -96,9 +113,19 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
                 worker=liveness.worker,
                 lease=lease,
                 is_dead=liveness.is_dead,
+                feed=Feed(opened.hub, runners),
+                time_limit=settings.job_time_limit or None,
             )
         finally:
             liveness.close()
+
+
+def _end_soon() -> None:
+    """As at SIGTERM: jobs that run may end; but not later than a while from now."""
+    last = threading.Timer(_END_SECONDS, os._exit, (1,))
+    last.daemon = True
+    last.start()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def warm(settings: Settings) -> None:

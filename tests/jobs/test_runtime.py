@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_server.jobs import Job, JobFailed, Outcome, states
+from fhir_server.jobs.feed import Feed
 from fhir_server.jobs.names import Names
 from fhir_server.jobs.runtime import MAX_ATTEMPTS, MAX_ERRORS, Runtime
 from fhir_server.r4b.outcome import Unprocessable
@@ -45,6 +46,7 @@ def runtime(hub: MemoryHub, runner: Any = works, *, worker: str = "w1", **option
         names=NAMES,
         settings=None,
         worker=worker,
+        feed=Feed(hub, ["work"]),  # type: ignore[arg-type]
         **options,
     )
 
