@@ -39,7 +39,7 @@ _TRIES: Final = 3
     default=None,
     envvar=environment("import_jobs"),
     show_envvar=True,
-    help="Number of processes; by default one per processor, at most 8.",
+    help="Number of processes; by default one per processor and one more, at most 8.",
 )
 @click.option(
     "--errors",
@@ -63,7 +63,10 @@ def command(settings: Settings, paths: tuple[str, ...], jobs: int | None, errors
     except FileNotFoundError as error:
         raise click.UsageError(str(error)) from None
     errors_file.unlink(missing_ok=True)
-    workers = min(jobs or min(os.cpu_count() or 1, 8), max(1, sum(file.stat().st_size for file in files) // 50_000))
+    # One more than there are processors: they take turns at the store, and somebody is to be at work meanwhile.
+    workers = min(
+        jobs or min((os.cpu_count() or 1) + 1, 8), max(1, sum(file.stat().st_size for file in files) // 50_000)
+    )
     started = time.monotonic()
     run = _Run(errors_file, sum(file.stat().st_size for file in files))
     with progress("Importing", "resources") as shown, _Pool(settings, workers) as pool:
