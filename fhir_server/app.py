@@ -22,7 +22,7 @@ import fhir_server
 from fhir_server.health import HEALTH_PATHS, health_routes
 from fhir_server.logs import AccessLog
 from fhir_server.metrics import Metrics
-from fhir_server.opening import Opened, open_hub
+from fhir_server.opening import Opened, open_hub, tokens_of
 from fhir_server.requests import InFlight, fhir_route, in_flight
 from fhir_server.security.bearer import anonymous, header_authenticator
 from fhir_server.settings import Settings
@@ -153,7 +153,8 @@ class Application:
             description="The dialects of this server. FHIR R4B itself is at /fhir, described by /fhir/metadata.",
         )
         app.router.routes.extend(health_routes(opened.store, self._metrics))
-        async with open_dialects(app, hub=opened.hub, keys=opened.keys, settings=self._settings):
+        tokens = tokens_of(self._settings, opened.keys)
+        async with open_dialects(app, hub=opened.hub, keys=opened.keys, settings=self._settings, tokens=tokens):
             self._other = app
             yield
 

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 
 from fhir_server.jobs.job import Runner
 from fhir_server.jobs.names import Json, Names
-from fhir_server.r4b.outcome import FhirError, Forbidden, Unauthorized
+from fhir_server.r4b.outcome import FhirError, Forbidden, TooManyRequests, Unauthorized
 from fhir_server.security.caller import ANONYMOUS, Caller
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class Jobs(Protocol):
         """Output tokens of all completed Tasks that this key asked for, up to now."""
         ...
 
+    async def waiting(self, requester: str) -> int:
+        """How many Tasks of this requester (states.requester_of) wait or run now."""
+        ...
+
 
 class Counters(Protocol):
     """Numbers that are not worth a resource: rate limits, request counts."""
@@ -62,9 +66,18 @@ class Counters(Protocol):
         ...
 
 
+class Tokens(Protocol):
+    """Who holds a JSON Web Token. fhir_server.security.tokens is the one the server uses."""
+
+    async def authenticate(self, text: str) -> Caller:
+        """The user (`subject`) whose token it is. Raises Unauthorized with a sentence that says what is wrong."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DialectContext:
-    """All that a dialect may touch. clock() gives the present moment, with its time zone."""
+    """All that a dialect may touch. clock() gives the present moment, with its time zone. tokens: for dialects whose
+    keys are JSON Web Tokens."""
 
     hub: Hub
     keys: Keys
@@ -73,6 +86,7 @@ class DialectContext:
     counters: Counters
     clock: Callable[[], datetime]
     names: Names
+    tokens: Tokens | None = None
 
 
 @runtime_checkable
@@ -144,6 +158,22 @@ async def authenticated(context: DialectContext, dialect: Dialect, secret: str |
     return caller
 
 
+async def admit(context: DialectContext, requester: str) -> None:
+    """Raises TooManyRequests when so many Tasks of `requester` (states.requester_of) wait or run that no further one
+    is taken."""
+    limit = int(getattr(context.settings, "job_queue_limit", 0))
+    if limit and await context.jobs.waiting(requester) >= limit:
+        raise TooManyRequests(
+            f"Too many jobs are waiting: {limit}. Try again when some of them have ended.", headers={"Retry-After": "5"}
+        )
+
+
+def statuses(dialect: Dialect | None) -> Mapping[int, int]:
+    """What the dialect says instead of an HTTP status that its vendor does not use (its attribute `statuses`);
+    422 and 410 are FHIR's words, where vendors know 400 and 404."""
+    return {422: 400, 410: 404} | dict(getattr(dialect, "statuses", None) or {})
+
+
 def install(app: FastAPI, dialects: Iterable[Dialect], context: DialectContext) -> None:
     """Put the dialects on the application: routes, errors in each one's own form, limits on size."""
     from fastapi.exceptions import RequestValidationError
@@ -153,7 +183,9 @@ def install(app: FastAPI, dialects: Iterable[Dialect], context: DialectContext) 
         app.include_router(dialect.router(context))
 
     def answer(request: Request, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-        return JSONResponse(_body(_owner(loaded, request.url.path), status, message), status, headers)
+        owner = _owner(loaded, request.url.path)
+        status = statuses(owner).get(status, status)
+        return JSONResponse(_body(owner, status, message), status, headers)
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -166,9 +198,7 @@ def install(app: FastAPI, dialects: Iterable[Dialect], context: DialectContext) 
 
     async def outcome(request: Request, error: Exception) -> Response:
         assert isinstance(error, FhirError)
-        # 422 and 410 are FHIR's words; the vendors know 400 and 404
-        status = {422: 400, 410: 404}.get(error.status, error.status)
-        return answer(request, status, str(error), error.headers)
+        return answer(request, error.status, str(error), error.headers)
 
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, not_valid)
@@ -177,11 +207,13 @@ def install(app: FastAPI, dialects: Iterable[Dialect], context: DialectContext) 
 
 
 @asynccontextmanager
-async def open_dialects(app: FastAPI, *, hub: Hub, keys: Keys, settings: Any) -> AsyncIterator[list[Dialect]]:
+async def open_dialects(
+    app: FastAPI, *, hub: Hub, keys: Keys, settings: Any, tokens: Tokens | None = None
+) -> AsyncIterator[list[Dialect]]:
     """Every installed dialect on `app`, for as long as the context is open; what they bring is published."""
     from fhir_server.conformance import of_jobs, publish
+    from fhir_server.jobs.book import JobBook
     from fhir_server.jobs.counters import BufferedCounters
-    from fhir_server.jobs.usage import TokenMeter
 
     dialects = load_dialects()
     names = Names(hub.base_url)
@@ -190,10 +222,11 @@ async def open_dialects(app: FastAPI, *, hub: Hub, keys: Keys, settings: Any) ->
         hub=hub,
         keys=keys,
         settings=settings,
-        jobs=TokenMeter(hub.store),
+        jobs=JobBook(hub, [code for dialect in dialects for code in dialect.runners]),
         counters=counters,
         clock=lambda: datetime.now(UTC),
         names=names,
+        tokens=tokens,
     )
     install(app, dialects, context)
     await publish(hub, [*of_jobs(names), *(each for dialect in dialects for each in dialect.conformance(names))])
@@ -241,7 +274,8 @@ class _Guard:
         too_large = f"The request is larger than {limit:,} bytes."
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if declared.isdigit() and int(declared) > limit:
-            await JSONResponse(dialect.error(413, too_large), 413)(scope, receive, send)
+            status = statuses(dialect).get(413, 413)
+            await JSONResponse(dialect.error(status, too_large), status)(scope, receive, send)
             return
 
         seen = 0

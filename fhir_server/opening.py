@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fhir_server.security.keys import Keys, load_pepper
+from fhir_server.security.tokens import Tokens, medmitra_tokens
 from fhir_server.settings import Settings
 from fhir_server.store.protocol import Store, VersionMismatch
 
@@ -58,6 +59,11 @@ async def open_store_of(settings: Settings) -> AsyncIterator[Store]:
 
 def keys_of(settings: Settings, store: Store) -> Keys:
     return Keys(store, _pepper(settings), marker=settings.data_dir / "keys.changed")
+
+
+def tokens_of(settings: Settings, keys: Keys | None = None) -> Tokens:
+    """MedMitra's tokens. keys: where those that were minted here are looked up; without, they can only be minted."""
+    return medmitra_tokens(settings, _pepper(settings), keys)
 
 
 @asynccontextmanager

@@ -91,6 +91,25 @@ class Settings(BaseSettings):
     webhook_allow_http: bool = Field(
         False, description="Whether webhooks may go over plain http to other machines; else https only."
     )
+    medmitra_jwt_secret: SecretStr | None = Field(
+        None, description="Secret of MedMitra's HS256 tokens; by default one derived from the pepper."
+    )
+    medmitra_jwks: str | None = Field(
+        None,
+        description="File or URL of a JWK Set with the public keys of further MedMitra tokens (RS, PS, ES, EdDSA).",
+    )
+    medmitra_jwt_audience: str = Field(
+        "authenticated", description="Audience ('aud') that a MedMitra token must be meant for."
+    )
+    medmitra_jwt_issuer: str | None = Field(
+        None, description="Issuer ('iss') that a MedMitra token must be from; by default any whose key is known."
+    )
+    medmitra_lab_bytes: int = Field(
+        10 * 2**20, ge=1, description="Largest laboratory file of a MedMitra case, in bytes."
+    )
+    medmitra_radiology_bytes: int = Field(
+        50 * 2**20, ge=1, description="Largest radiology file of a MedMitra case, in bytes."
+    )
     engine: str = Field("rules", description="Extraction engine, by its name in the entry points fhir_server.engines.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line to log.")

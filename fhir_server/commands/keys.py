@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from fhir_server.commands.options import DATA, environment, settings_options
-from fhir_server.opening import keys_of, open_store_of
-from fhir_server.security.keys import DIALECTS, Key
+from fhir_server.opening import keys_of, open_store_of, tokens_of
+from fhir_server.security.keys import DIALECTS, PRIORITIES, Key
 from fhir_server.security.scopes import BadScope, parse_scopes, split_scopes
+from fhir_server.security.tokens import LIFE_SECONDS, key_id_of
 from fhir_server.settings import Settings
 
 
@@ -64,6 +65,13 @@ def command() -> None:
     help="When it ends: a date or instant (2027-01-31, 2027-01-31T12:00:00Z), or days from now (30d).",
 )
 @click.option(
+    "--priority",
+    type=click.Choice(PRIORITIES),
+    envvar=environment("keys_priority"),
+    show_envvar=True,
+    help="How urgent the jobs are that it asks for; the more urgent ones are done first. Default: routine.",
+)
+@click.option(
     "--inactive", is_flag=True, envvar=environment("keys_inactive"), show_envvar=True, help="Make it switched off."
 )
 @click.option(
@@ -78,6 +86,7 @@ def create(
     subject: str | None,
     token_limit: int | None,
     expires: str | None,
+    priority: str | None,
     inactive: bool,
     as_json: bool,
 ) -> None:
@@ -91,9 +100,14 @@ def create(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--expires") from None
 
+    if dialect == "medmitra":
+        if not subject:
+            raise click.BadParameter("a MedMitra key is a token of one user: name him.", param_hint="--subject")
+        ends = ends if ends is not None else datetime.now(UTC).timestamp() + LIFE_SECONDS
+
     async def run() -> tuple[Key, str]:
         async with open_store_of(settings) as store:
-            return await keys_of(settings, store).create(
+            key, text = await keys_of(settings, store).create(
                 name=name,
                 dialect=dialect,
                 scopes=wanted,
@@ -101,7 +115,12 @@ def create(
                 token_limit=token_limit,
                 expires=ends,
                 active=not inactive,
+                priority=priority,
             )
+
+            if dialect == "medmitra" and subject and ends is not None:
+                text = tokens_of(settings).mint(subject, id=key.id, expires=ends, now=key.created)
+            return key, text
 
     key, text = asyncio.run(run())
     if as_json:
@@ -159,7 +178,8 @@ def revoke(settings: Settings, ids: tuple[str, ...]) -> None:
         async with open_store_of(settings) as store:
             keys = keys_of(settings, store)
             for given in ids:
-                key = await keys.find(given) if given.count("_") > 1 else await keys.get(given)
+                id = key_id_of(given) if given.count(".") == 2 else given
+                key = await keys.find(given) if given.startswith("fsk_") else await keys.get(id or "")
                 if key is None or await keys.revoke(key.id) is None:
                     unknown.append(given)
                 else:
@@ -183,6 +203,7 @@ def _shown(key: Key) -> dict[str, Any]:
         "created": _instant(key.created),
         "expires": _instant(key.expires),
         "active": key.active,
+        "priority": key.priority,
     }
 
 

@@ -15,7 +15,7 @@ from fhir_server.settings import PREFIX, Settings, SettingsError, load
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: A secret does not belong on a command line, where every user of the machine can read it.
-NOT_OPTIONS: Final = frozenset({"pepper"})
+NOT_OPTIONS: Final = frozenset({"pepper", "medmitra_jwt_secret"})
 DATA: Final = ("data_dir", "store")
 LOGS: Final = ("log_level", "log_format")
 EVERY: Final = tuple(name for name in Settings.model_fields if name not in NOT_OPTIONS)

@@ -10,7 +10,8 @@ from fhir_server.r4b.outcome import Forbidden
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The holder of a key. `scopes`: resource type (or '*') -> letters of "cruds" (SMART v2: create, read, update,
-    delete, search). `admin` opens what no clinical scope does ($expunge, _explain). key_id '' is the server itself."""
+    delete, search). `admin` opens what no clinical scope does ($expunge, _explain). key_id '' is the server itself.
+    priority: Task.priority of the jobs that this key asks for; None is routine."""
 
     key_id: str
     name: str = ""
@@ -19,6 +20,7 @@ class Caller:
     subject: str | None = None
     admin: bool = False
     token_limit: int | None = None
+    priority: str | None = None
 
     def allows(self, type: str, letter: str) -> bool:
         return letter in self.scopes.get(type, "") or letter in self.scopes.get("*", "")

@@ -23,6 +23,8 @@ from fhir_server.store.protocol import Record, Store
 KIND: Final = "key"
 PREFIX: Final = "fsk"
 DIALECTS: Final = ("fhir", "sporo", "healthsage", "autoscribe", "medmitra")
+PRIORITIES: Final = ("routine", "urgent", "asap", "stat")
+"""Task.priority of the jobs that a key asks for (http://hl7.org/fhir/request-priority)."""
 #: Seconds for which a process may go on believing what it read, when it does not see the marker file change.
 TTL: Final = 1.0
 #: Seconds between two looks at the marker file.
@@ -43,13 +45,14 @@ class Key:
     created: float
     expires: float | None
     active: bool
+    priority: str | None = None
 
     def usable(self, now: float) -> bool:
         return self.active and (self.expires is None or now < self.expires)
 
     def as_caller(self) -> Caller:
         scopes, admin = parse_scopes(self.scopes)
-        return Caller(self.id, self.name, self.dialect, scopes, self.subject, admin, self.token_limit)
+        return Caller(self.id, self.name, self.dialect, scopes, self.subject, admin, self.token_limit, self.priority)
 
 
 class Keys:
@@ -76,9 +79,10 @@ class Keys:
         token_limit: int | None = None,
         expires: float | None = None,
         active: bool = True,
+        priority: str | None = None,
     ) -> tuple[Key, str]:
         """A new key and its text, which cannot be had again. No scopes: everything for the fhir dialect, and nothing on
-        /fhir for the others. Raises BadScope, or ValueError for an unknown dialect."""
+        /fhir for the others. priority: one of PRIORITIES. Raises BadScope, or ValueError for an unknown dialect."""
         if dialect not in DIALECTS:
             raise ValueError(f"'{dialect}' is not a dialect; choose one of {', '.join(DIALECTS)}.")
         if not scopes and dialect == "fhir":
@@ -86,7 +90,7 @@ class Keys:
         parse_scopes(scopes)
         id = secrets.token_hex(6)
         text = f"{PREFIX}_{id}_{secrets.token_urlsafe(32)}"
-        key = Key(id, name, dialect, tuple(scopes), subject, token_limit, time.time(), expires, active)
+        key = Key(id, name, dialect, tuple(scopes), subject, token_limit, time.time(), expires, active, priority)
         await self._store.put_record(KIND, id, {**_as_data(key), "hash": self._hash(text).hex()}, expect=0)
         self._touch()
         return key, text
@@ -206,6 +210,7 @@ def _as_data(key: Key) -> dict[str, Any]:
         "created": key.created,
         "expires": key.expires,
         "active": key.active,
+        "priority": key.priority,
     }
 
 
@@ -221,4 +226,5 @@ def _from_record(record: Record) -> Key:
         data["created"],
         data["expires"],
         data["active"],
+        data.get("priority"),
     )

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from pydantic import ValidationError
 
-from fhir_server.dialects import Dialect, DialectContext, authenticated, sentences
+from fhir_server.dialects import Dialect, DialectContext, admit, authenticated, sentences
 from fhir_server.jobs.names import Json
 from fhir_server.jobs.runtime import put
 from fhir_server.jobs.usage import key_of
@@ -67,6 +67,7 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
         """Submit a clinical note for processing. Returns a task id for retrieving results."""
         given = await _given(request)
         await _within_limit(caller)
+        await admit(context, f"{context.names.identifiers('api-key')}|{caller.key_id}")
         now = context.clock()
         task_id = str(uuid4())
         resources = submission(
@@ -80,6 +81,7 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
                 patient_id=str(uuid4()),
                 key_id=caller.key_id,
                 key_name=caller.name,
+                priority=caller.priority,
             ),
             names=context.names,
             now=now,

@@ -36,6 +36,7 @@ class Submission:
     patient_id: str
     key_id: str
     key_name: str = ""
+    priority: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ def submission(given: Submission, *, names: Names, now: datetime) -> list[Json]:
         "requester": requester,
         "input": inputs,
     }
+    if given.priority:
+        task["priority"] = given.priority
     return [patient, document, task]
 
 

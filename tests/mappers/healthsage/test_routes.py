@@ -14,10 +14,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from fhir_server.dialects import Dialect, DialectContext, install
+from fhir_server.jobs.book import JobBook
 from fhir_server.jobs.counters import BufferedCounters
 from fhir_server.jobs.names import Names
 from fhir_server.jobs.runtime import Runtime
-from fhir_server.jobs.usage import TokenMeter
 from fhir_server.r4b.outcome import Forbidden
 from fhir_server.security.caller import Caller
 from mappers.healthsage import dialect
@@ -74,7 +74,7 @@ def site() -> Iterator[Site]:
         hub=hub,  # type: ignore[arg-type]
         keys=keys,
         settings=SimpleNamespace(auth="keys"),
-        jobs=TokenMeter(hub.store),  # type: ignore[arg-type]
+        jobs=JobBook(hub, speaks.runners),  # type: ignore[arg-type]
         counters=BufferedCounters(hub.store),  # type: ignore[arg-type]
         clock=lambda: datetime(2025, 6, 1, tzinfo=UTC),
         names=Names(hub.base_url),
