@@ -15,7 +15,7 @@ _DAY: Final = b"86400"
 
 
 class Cors:
-    """`headers(origin)` for an answer; `preflight(origin, methods)` for OPTIONS."""
+    """`headers(origin)` for any answer; `preflight(origin, methods)` for what an answer to OPTIONS has besides."""
 
     def __init__(self, origins: tuple[str, ...]) -> None:
         self._all = "*" in origins
@@ -32,11 +32,9 @@ class Cors:
         return found
 
     def preflight(self, origin: bytes | None, methods: bytes) -> RawHeaders:
-        allowed = self.headers(origin)
-        if not allowed:
+        if not self.headers(origin):
             return []
         return [
-            *allowed,
             (b"access-control-allow-methods", methods),
             (b"access-control-allow-headers", _ASKED),
             (b"access-control-max-age", _DAY),

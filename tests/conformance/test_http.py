@@ -203,6 +203,15 @@ def test_a_browser_may_read_the_fhir_headers(fhir: httpx.Client, mark: str) -> N
     assert "location" in exposed
 
 
+def test_a_preflight_allows_an_origin_once(fhir: httpx.Client) -> None:
+    """A browser refuses an answer whose Access-Control-Allow-Origin is given twice."""
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}
+    answer = fhir.options("Patient", headers=asked)
+    assert answer.status_code in (200, 204)
+    assert answer.headers.get_list("Access-Control-Allow-Origin", split_commas=True) == ["*"]
+    assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
+
+
 def test_errors_too_carry_cors_headers(fhir: httpx.Client, mark: str) -> None:
     answer = fhir.get(f"Patient/{mark}", headers={"Origin": "https://app.example.org"})
     assert "Access-Control-Allow-Origin" in answer.headers
