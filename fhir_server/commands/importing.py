@@ -25,6 +25,7 @@ from fhir_server.commands.options import DATA, environment, settings_options
 from fhir_server.commands.progress import Progress, progress
 from fhir_server.commands.sources import Piece, find_files, is_prerequisite, open_file, pieces
 from fhir_server.opening import open_hub
+from fhir_server.processes import collect_rarely
 from fhir_server.r4b.outcome import FhirError, Issue, operation_outcome
 from fhir_server.settings import Settings
 
@@ -234,6 +235,7 @@ def _work(settings: Settings, connection: Connection, parents_end: Connection) -
 
     async def run() -> None:
         async with open_hub(settings) as opened:
+            collect_rarely()
             while True:
                 try:
                     piece: Piece | None = connection.recv()
