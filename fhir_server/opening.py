@@ -38,7 +38,7 @@ class Opened:
             await self.store.put_record("once", _FIRST_KEY, {"at": time.time()}, expect=0)
         except VersionMismatch:
             return None
-        _, text = await self.keys.create(name="first key", dialect="fhir", scopes=("system/*.cruds",))
+        _, text = await self.keys.create(name="first key", dialect="fhir", scopes=("system/*.cruds", "admin"))
         return text
 
 
@@ -72,7 +72,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Opened]:
     from fhir_server.hub import Hub
     from fhir_server.interactions.values import HubOptions
     from fhir_server.r4b.codec import DEFAULT_LIMITS
-    from fhir_server.search.registry import default_registry
+    from fhir_server.search.registry import Registry
     from terminology.service import Terminology
 
     async with open_store_of(settings) as store:
@@ -89,7 +89,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Opened]:
         hub = Hub(
             store,
             base_url=settings.fhir_base,
-            registry=default_registry(),
+            registry=Registry(),
             terminology=Terminology(settings.data_dir / "terminology"),
             options=options,
         )

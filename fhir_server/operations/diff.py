@@ -8,7 +8,7 @@ from fhir_server.operations.arguments import arguments
 from fhir_server.operations.registry import Operation, OperationRequest, OperationResult, register
 from fhir_server.r4b.codec import decode, encode
 from fhir_server.r4b.definitions import definitions
-from fhir_server.r4b.outcome import BadRequest
+from fhir_server.r4b.outcome import BadRequest, Unprocessable
 from fhir_server.security.caller import Caller
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ async def handle(hub: Hub, caller: Caller, request: OperationRequest) -> Operati
         newest = await hub.read(caller, request.type, request.id)
         to = given.text("toVersion") or given.text("to") or str(newest.version)
         start = given.text("fromVersion") or given.text("from") or str(int(to) - 1 if to.isdecimal() else to)
+        if start == "0":
+            raise Unprocessable(
+                f"{request.type}/{request.id} has no version before version {to}: there is nothing to compare it with.",
+                code="not-found",
+            )
         left = await hub.vread(caller, request.type, request.id, start)
         right = await hub.vread(caller, request.type, request.id, to)
         before, after = decode(left.body or b"{}"), decode(right.body or b"{}")

@@ -16,6 +16,7 @@ from fhir_server.profiles.library import Library
 from fhir_server.profiles.validator import validate_profile
 from fhir_server.r4b.codec import encode
 from fhir_server.r4b.outcome import BadRequest, Issue, operation_outcome
+from fhir_server.r4b.rules import TESTED
 from fhir_server.r4b.validate import validate
 from fhir_server.security.caller import SYSTEM, Caller
 
@@ -93,7 +94,7 @@ async def resource_issues(hub: Hub, resource: dict[str, Any], profiles: list[str
     structure_is_sound = not any(issue.severity == "error" and issue.code == "structure" for issue in base)
     issues: list[Issue] = []
     for _ in range(_ROUNDS):
-        issues = invariant_issues(resource, context) if structure_is_sound else []
+        issues = invariant_issues(resource, context, told=TESTED) if structure_is_sound else []
         issues += extension_issues(node, library, context) if structure_is_sound else []
         for url in wanted:
             profile = library.profile(url)

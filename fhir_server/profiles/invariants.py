@@ -19,10 +19,14 @@ from fhir_server.r4b.outcome import Issue
 _SILENT = frozenset({"dom-6"})
 
 
-def invariant_issues(resource: dict[str, Any], context: Context | None = None) -> list[Issue]:
-    """An Issue (code "invariant") for each constraint that some element breaks, warnings included."""
+def invariant_issues(
+    resource: dict[str, Any], context: Context | None = None, *, told: frozenset[str] = frozenset()
+) -> list[Issue]:
+    """An Issue (code "invariant") for each constraint that some element breaks, warnings included.
+
+    told: keys of constraints that others have tested already."""
     root = root_node(resource)
-    return list(_walk(root, (), replace(context or Context(), resource=root, root=root)))
+    return list(_walk(root, (), replace(context or Context(), resource=root, root=root), told))
 
 
 def constraint_issue(invariant: Invariant, node: Node, context: Context) -> Issue | None:
@@ -36,8 +40,12 @@ def constraint_issue(invariant: Invariant, node: Node, context: Context) -> Issu
     return Issue(invariant.severity, "invariant", f"{invariant.key}: {invariant.human}", node.path)
 
 
-def _walk(node: Node, on_element: tuple[Invariant, ...], context: Context) -> Iterator[Issue]:
+def _walk(
+    node: Node, on_element: tuple[Invariant, ...], context: Context, told: frozenset[str] = frozenset()
+) -> Iterator[Issue]:
     for invariant in (*_of_type(node.type), *on_element):
+        if invariant.key in told:
+            continue
         issue = constraint_issue(invariant, node, context)
         if issue is not None:
             yield issue
@@ -47,9 +55,9 @@ def _walk(node: Node, on_element: tuple[Invariant, ...], context: Context) -> It
     for child in children(node):
         if isinstance(child.value, dict) and "resourceType" in child.value:
             root = context.root if child.key == "contained" else child
-            yield from _walk(child, (), replace(context, resource=child, root=root))
+            yield from _walk(child, (), replace(context, resource=child, root=root), told)
         elif not is_primitive(child.type) or child.extra is not None or elements.get(child.key):
-            yield from _walk(child, elements.get(child.key, ()), context)
+            yield from _walk(child, elements.get(child.key, ()), context, told)
 
 
 @lru_cache(maxsize=2048)

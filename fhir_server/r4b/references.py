@@ -23,8 +23,8 @@ _restful = re.compile(
 ).fullmatch
 _conditional = re.compile(r"(?:(https?://[^\s?#|]+?)/)?([A-Z][A-Za-z]+)\?(.+)", re.ASCII).fullmatch
 _attribute = re.compile(r"""\b((?:href|src)\s*=\s*)("([^"]*)"|'([^']*)')""")
-#: Types whose values R4B 3.1.0.11.2 has replaced in a transaction, besides references and narrative.
-_LINKS = frozenset(("uri", "url", "oid", "uuid", "canonical"))
+#: Types whose values R4B 3.1.0.11.2 has replaced in a transaction, besides references and narrative; canonicals are not.
+_LINKS = frozenset(("uri", "url", "oid", "uuid"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _parse(text: str, base_urls: tuple[str, ...]) -> ParsedReference:
 
 
 class Found(NamedTuple):
-    """A link inside a resource. kind: reference (Reference.reference), uri (uri, url, oid, uuid, canonical) or
+    """A link inside a resource. kind: reference (Reference.reference), uri (uri, url, oid, uuid) or
     narrative (href and src in the XHTML; one Found per attribute). path: keys and indexes from the resource down."""
 
     kind: Literal["reference", "uri", "narrative"]

@@ -180,6 +180,10 @@ def _string(leaf: String, a: str) -> Sql:
         return Sql(f"{a}.folded >= ? AND {a}.folded < ?", (leaf.value, leaf.value + "\U0010ffff"))
     if leaf.match == "contains":
         return Sql(f"instr({a}.folded, ?) > 0", (leaf.value,))
+    if leaf.match == "equals":
+        return Sql(f"{a}.folded = ?", (leaf.value,))
+    if leaf.match == "ends":
+        return Sql(f"substr({a}.folded, -length(?)) = ?", (leaf.value, leaf.value)) if leaf.value else TRUE
     return Sql(f"{a}.folded = ? AND {a}.original = ?", (fold(leaf.value), leaf.value))
 
 
