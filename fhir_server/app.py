@@ -23,6 +23,7 @@ from fhir_server.health import HEALTH_PATHS, health_routes
 from fhir_server.logs import AccessLog
 from fhir_server.metrics import Metrics
 from fhir_server.opening import Opened, open_hub, tokens_of
+from fhir_server.processes import collect_rarely
 from fhir_server.requests import InFlight, fhir_route, in_flight
 from fhir_server.security.bearer import anonymous, header_authenticator
 from fhir_server.settings import Settings
@@ -104,6 +105,7 @@ class Application:
                 log.exception("the server cannot start")
                 await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
                 return
+            collect_rarely()
             if self._announce is not None:
                 self._announce(self._settings, first_key)
             await send({"type": "lifespan.startup.complete"})
