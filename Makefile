@@ -8,8 +8,9 @@ DATA ?= data
 SERVE_FLAGS ?=
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 BENCH_FLAGS ?=
+EXTRAS = $(shell $(BIN)/python -c "import tomllib; print(','.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']))")
 
-.PHONY: help install serve test test-slow lint format bench bench-quick clean
+.PHONY: constraints help install serve test test-slow lint format bench bench-quick clean
 
 help:
 	@echo "make serve        start on http://$(HOST):$(PORT), data in $(DATA)/ (HOST=, PORT=, DATA=, SERVE_FLAGS=)"
@@ -64,6 +65,13 @@ bench: $(VENV)/.dev
 
 bench-quick: $(VENV)/.dev
 	$(BIN)/python -m benchmarks --quick $(BENCH_FLAGS)
+
+# Pins the newest versions that the declared dependencies allow, extras included.
+constraints:
+	mkdir -p build && $(PYTHON) -m venv build/pins
+	build/pins/bin/python -m pip install --quiet --disable-pip-version-check '.[$(EXTRAS)]'
+	build/pins/bin/python -m pip freeze --exclude fhir-server > constraints.txt
+	rm -rf build
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/out

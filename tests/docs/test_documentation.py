@@ -1,6 +1,7 @@
 """What exists is documented: settings, commands and their options, interactions, operations, routes."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import click
@@ -117,3 +118,18 @@ def test_the_constraints_are_exact_and_plain() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert lines
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^\s;@]+", line) for line in lines)
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = {_plain(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    declared = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    missing = {_plain(re.split(r"[\[<>=!~; ]", each)[0]) for each in declared} - pinned
+    assert missing == set(), "run: make constraints"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
