@@ -130,6 +130,27 @@ def of_jobs(names: Names) -> list[Json]:
                 ("errors", "integer", 0, "How many of them ended in an error."),
             ],
         ),
+        complex_extension(
+            names,
+            "webhook-delivery",
+            "Delivery of a webhook",
+            "Where a notice is to be delivered, how often that was tried, and when it is tried (again).",
+            ["Communication"],
+            [
+                ("url", "url", 1, "Where it is sent by POST."),
+                ("event", "code", 1, "What it tells of."),
+                ("key", "string", 0, "Id of the API key whose secret signs it; absent for the server's own."),
+                ("attempt", "integer", 1, "Number of attempts so far."),
+                ("due", "instant", 1, "When it is to be tried (again), while it is not delivered."),
+            ],
+        ),
+        code_system(
+            names,
+            "communication-category",
+            "Categories of Communications",
+            "What kind of message a Communication of this server is.",
+            [("webhook", "Webhook", "A notice to another system, by HTTP POST.")],
+        ),
         code_system(
             names,
             "error-code",
@@ -158,6 +179,11 @@ def merged(resources: Iterable[Json]) -> list[Json]:
     return list(found.values())
 
 
+def _edited(old: Json, shipped: Json) -> bool:
+    """True for a Questionnaire of the same version as the one that is shipped: what a site has changed in it stays."""
+    return shipped["resourceType"] == "Questionnaire" and old.get("version") == shipped.get("version")
+
+
 async def publish(hub: Hub, resources: Iterable[Json]) -> int:
     """Write, in one transaction, what is not there yet or differs. Gives how many were written; of several processes
     that start at once one writes."""
@@ -166,7 +192,7 @@ async def publish(hub: Hub, resources: Iterable[Json]) -> int:
     entries = [
         put(resource, if_match=version_of(old) if old is not None else 0)
         for resource, old in zip(wanted, there, strict=True)
-        if old is None or not same(old, resource)
+        if old is None or not (same(old, resource) or _edited(old, resource))
     ]
     try:
         if entries:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from fhir_server.jobs.webhooks import gauges as webhook_gauges
 from fhir_server.metrics import Labels, Metrics
 from fhir_server.search.query import Query, Token
 from fhir_server.store.protocol import Store, StoreError
@@ -68,6 +69,7 @@ async def _gauges(store: Store) -> Gauges:
             (("status", status),): await store.count(Query(("Task",), Token("status", None, status)))
             for status in _TASK_STATUSES
         }
+        webhooks = await webhook_gauges(store)
         commits: dict[Labels, float] = {(): await store.last_seq()}
     except StoreError:
         return []
@@ -75,4 +77,5 @@ async def _gauges(store: Store) -> Gauges:
         ("fhir_server_resources", "Current resources by type.", resources),
         ("fhir_server_jobs", "Tasks by status.", jobs),
         ("fhir_server_store_sequence_total", "Number of the store's last change.", commits),
+        *webhooks,
     ]

@@ -26,6 +26,7 @@ from fhir_server.jobs.job import Runner
 from fhir_server.jobs.liveness import Liveness
 from fhir_server.jobs.names import Names
 from fhir_server.jobs.runtime import Runtime
+from fhir_server.jobs.webhooks import deliveries
 
 if TYPE_CHECKING:
     from fhir_server.settings import Settings
@@ -72,6 +73,7 @@ def work(
     lock = settings.data_dir / "jobs" / "dispatcher.lock"
     dispatching = loop.start(Dispatcher(runtime, publish, lock=lock).run())
     watching = loop.start(watch())
+    telling = loop.start(deliveries(runtime.hub, settings).run())
     warming = loop.start(warmed())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it runs as root in a container is the operator's choice
@@ -87,7 +89,7 @@ def work(
         try:
             worker.start()
         finally:
-            for running in (dispatching, watching, warming):
+            for running in (dispatching, watching, telling, warming):
                 running.cancel()
 
 
