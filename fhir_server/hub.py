@@ -45,7 +45,7 @@ from fhir_server.r4b.outcome import Conflict, Unprocessable
 from fhir_server.search.query import Query
 from fhir_server.search.registry import Registry
 from fhir_server.security.caller import Caller
-from fhir_server.store.protocol import Commit, Cursor, Guard, Page, Put, SearchTooCostly, Store, Version
+from fhir_server.store.protocol import Commit, Cursor, Guard, NotIndexed, Page, Put, SearchTooCostly, Store, Version
 from fhir_server.store.protocol import Delete as StoreDelete
 
 __all__ = [
@@ -145,7 +145,7 @@ class Hub:
     async def patch(
         self, caller: Caller, type: str, id: str, body: bytes, content_type: str, *, if_match: str | None = None
     ) -> Written:
-        """content_type: ``application/json-patch+json`` (others: UnsupportedMediaType). R4B 3.1.0.9"""
+        """content_type: of a JSON Patch, an XML Patch, or a Parameters resource in JSON or XML. R4B 3.1.0.9"""
         return await patch.patch(self, caller, type, id, body, content_type, if_match)
 
     async def patch_where(
@@ -308,19 +308,23 @@ class Hub:
         total: Literal["none", "bounded", "exact"] = "none",
         backwards: bool = False,
     ) -> Page:
-        """The store's search; a search past its budget is Unprocessable (too-costly)."""
+        """The store's search. Unprocessable (too-costly) past its budget, NotImplementedHere without the index."""
         try:
             return await self.store.search(
                 query, limit=limit, after=after, snapshot=snapshot, total=total, backwards=backwards
             )
         except SearchTooCostly as error:
             raise _too_costly(error) from None
+        except NotIndexed as error:
+            raise NotImplementedHere(str(error)) from None
 
     async def count(self, query: Query) -> int:
         try:
             return await self.store.count(query)
         except SearchTooCostly as error:
             raise _too_costly(error) from None
+        except NotIndexed as error:
+            raise NotImplementedHere(str(error)) from None
 
     async def stream(self, query: Query, *, page: int = 500) -> AsyncIterator[Version]:
         """Every match, as of the first page."""

@@ -69,9 +69,8 @@ async def history(
     if asked.token is not None or "next" in links:
         links["first"] = whole
     full = await binaries.complete_all(hub, versions)
+    # What was ignored is left out of the self link; a history's entries are versions only (bdl-2, bdl-3).
     parts = [searchset.history_entry(hub.base_url, version) for version in full]
-    if issues:
-        parts.append(searchset.outcome_entry(issues))
     body = searchset.bundle(b"history", parts, now=hub.now(), total=total, links=links)
     return SearchSet(body, full, (), total, links, tuple(issues))
 

@@ -85,7 +85,7 @@ class BundleEntry:
     """One entry of a batch or transaction. url: relative to the base (``Patient``, ``Patient/1``, ``Patient?a=b``).
 
     resource: JSON bytes, or None. The conditions are the header values of the same names; if_none_exist is a query
-    string. FHIR R4B Bundle.entry.request.
+    string. problems: what is wrong with the entry itself, in a batch. FHIR R4B Bundle.entry.request.
     """
 
     method: str
@@ -96,6 +96,7 @@ class BundleEntry:
     if_none_match: str | None = None
     if_modified_since: str | None = None
     if_none_exist: str | None = None
+    problems: tuple[Issue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from fhir_server.hub import Hub
-from fhir_server.interactions.patch import JSON_PATCH
+from fhir_server.interactions.patch import FORMATS as PATCH_FORMATS
 from fhir_server.operations.registry import Operation, operations
 from fhir_server.r4b.codec import instant
 from fhir_server.r4b.definitions import SearchParameter, definitions
@@ -73,7 +73,7 @@ class Capabilities:
             "implementation": {"description": "FHIR R4B server", "url": self._hub.base_url},
             "fhirVersion": FHIR_VERSIONS[version],
             "format": [media for each in FORMATS for media in (*each.media_types, each.name)],
-            "patchFormat": [JSON_PATCH],
+            "patchFormat": list(PATCH_FORMATS),
             "rest": [
                 {
                     "mode": "server",

@@ -13,7 +13,7 @@ from fhir_server.interactions.bundle.address import Address
 from fhir_server.interactions.bundle.fetch import failed, fetch
 from fhir_server.interactions.bundle.reading import located
 from fhir_server.interactions.values import BundleEntry, EntryResult, Written
-from fhir_server.r4b.outcome import FhirError
+from fhir_server.r4b.outcome import BadRequest, FhirError
 from fhir_server.store.protocol import Version
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ async def batch(
     actions: list[Action] = []
     for index, entry in enumerate(entries):
         try:
+            if entry.problems:
+                raise BadRequest(issues=entry.problems)
             actions.append(action_of(index, entry, hub.base_urls))
         except FhirError as error:
             results[index] = failed(error)

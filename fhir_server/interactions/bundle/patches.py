@@ -1,4 +1,4 @@
-"""A patch inside a Bundle: a Binary that holds a JSON Patch. R4B 3.1.0.9.2."""
+"""A patch inside a Bundle: a Binary that holds a JSON or XML Patch, or Parameters as they are. R4B 3.1.0.9.2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def content(hub: Hub, resource: bytes) -> tuple[bytes, str]:
     if draft.type == "Parameters":
         return draft.raw, "application/fhir+json"
     if draft.type != "Binary":
-        raise BadRequest("A PATCH in a Bundle carries its patch as a Binary.", expression="Bundle.entry.resource")
+        raise BadRequest(
+            "A PATCH in a Bundle carries its patch as a Binary or as Parameters.", expression="Bundle.entry.resource"
+        )
     try:
         data = base64.b64decode(draft.data.get("data") or "", validate=True)
     except (binascii.Error, ValueError, TypeError):

@@ -6,7 +6,7 @@ The Bundle around the resources is checked as strictly as any resource, but each
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 #: Stands for each resource while the Bundle around it is checked.
 _STAND_IN: Final = b'{"resourceType":"Basic","code":{"text":"-"}}'
+_INSIDE: Final = re.compile(r"Bundle\.entry\[(\d+)\]\.")
 _NO_RESOURCE: Final = re.compile(rb'\A\s*(?:"|\[|[0-9tfn-])')
 
 
@@ -55,13 +56,29 @@ def read(hub: Hub, body: bytes | Draft) -> tuple[str, list[BundleEntry]]:
             code="value",
             expression="Bundle.type",
         )
-    problems = validate(draft.data)
-    if any(issue.severity in ("error", "fatal") for issue in problems):
+    problems = [issue for issue in validate(draft.data) if issue.severity in ("error", "fatal")]
+    of_entries: dict[int, list[Issue]] | None = None
+    if kind == "batch":
+        problems, of_entries = _apart(problems)
+    if problems:
         raise BadRequest(issues=problems)
     items = draft.data.get("entry") or []
     if len(items) > hub.options.max_entries:
         raise TooLarge(f"The Bundle has {len(items):,} entries; the most that is taken is {hub.options.max_entries:,}.")
-    return kind, _entries(items, slices)
+    return kind, _entries(items, slices, of_entries)
+
+
+def _apart(problems: Sequence[Issue]) -> tuple[list[Issue], dict[int, list[Issue]]]:
+    """The problems of the Bundle, and those of single entries: in a batch they are nobody else's. R4B 3.1.0.11.1."""
+    of_bundle: list[Issue] = []
+    of_entries: dict[int, list[Issue]] = {}
+    for issue in problems:
+        inside = _INSIDE.match(issue.expression)
+        if inside is not None:
+            of_entries.setdefault(int(inside[1]), []).append(issue)
+        elif "(bdl-3)" not in issue.diagnostics:  # told of each entry that has no request
+            of_bundle.append(issue)
+    return of_bundle, of_entries
 
 
 def _compact(raw: bytes) -> bytes:
@@ -98,15 +115,24 @@ def _skeleton(raw: bytes) -> tuple[bytes, list[bytes | None]]:
     return b"".join(parts), slices
 
 
-def _entries(items: Sequence[dict[str, Any]], slices: Sequence[bytes | None]) -> list[BundleEntry]:
+def _entries(
+    items: Sequence[dict[str, Any]], slices: Sequence[bytes | None], of_entries: Mapping[int, Sequence[Issue]] | None
+) -> list[BundleEntry]:
+    """of_entries: the known problems of entries that are refused alone (a batch's); None: all are raised together."""
     entries: list[BundleEntry] = []
     problems: list[Issue] = []
     for index, item in enumerate(items):
         request = item.get("request")
+        wrong = list((of_entries or {}).get(index, ()))
         where = f"Bundle.entry[{index}]"
-        if not isinstance(request, dict) or not request.get("url") or request.get("method") not in _METHODS:
+        if not wrong and (
+            not isinstance(request, dict) or not request.get("url") or request.get("method") not in _METHODS
+        ):
             text = "Each entry of a batch or transaction needs request.method and request.url."
-            problems.append(Issue("error", "required", text, f"{where}.request"))
+            wrong.append(Issue("error", "required", text, f"{where}.request"))
+        if wrong:
+            problems += wrong
+            entries.append(BundleEntry("", "", problems=tuple(wrong)))
             continue
         entries.append(
             BundleEntry(
@@ -120,7 +146,7 @@ def _entries(items: Sequence[dict[str, Any]], slices: Sequence[bytes | None]) ->
                 request.get("ifNoneExist"),
             )
         )
-    if problems:
+    if problems and of_entries is None:
         raise BadRequest(issues=problems)
     return entries
 

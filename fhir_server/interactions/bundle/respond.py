@@ -63,7 +63,7 @@ def _entry(base: str, action: Action, result: EntryResult, prefer: Prefer) -> by
     body = result.body
     if body is None and prefer == "representation" and action.writes and version is not None:
         body = version.body
-    if body is None or result.status == 304:
+    if body is None or result.status == 304 or action.entry.method == "HEAD":
         return b"{%s}" % b"".join(parts)
     url = b""
     if version is not None:

@@ -173,8 +173,8 @@ class _Attempt:
         if action.interaction.endswith("patch"):
             assert action.existing is not None
             existing = await binaries.complete(hub, action.existing)
-            changes = document(hub, *patches.content(hub, raw))
-            draft = changed(hub, existing.body or b"", existing, changes)
+            change = document(hub, *patches.content(hub, raw))
+            draft = changed(hub, existing.body or b"", existing, change)
             body = links.rewrite(draft.raw, base, hub.options.limits)
         else:
             body = links.rewrite(raw, base, hub.options.limits)
