@@ -72,6 +72,7 @@ class FhirApp:
         self._router = Router(self._types)
         self._cors = Cors(options.cors_origins)
         self._capabilities = Capabilities(hub, options, started_us=time.time_ns() // 1_000_000 * 1000)
+        hub.capabilities = lambda: self._capabilities.statement("4.3")[0]
         self._prefix = options.prefix
         self._prefix_length = len(options.prefix)
         self._serial = itertools.count(1)

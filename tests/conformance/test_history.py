@@ -125,6 +125,14 @@ def test_bad_values_are_400(fhir: httpx.Client, mark: str) -> None:
         refused(fhir.get(f"Patient/{created['id']}/_history", params={name: value}), 400)
 
 
+def test_the_entries_of_a_history_are_versions_only(fhir: httpx.Client, mark: str) -> None:
+    """bdl-2, bdl-3: no search mode, and a request and a response each; what was ignored is not in the self link."""
+    created = create(fhir, patient(mark))
+    bundle = history(fhir, f"Patient/{created['id']}/_history", nonsense="1")
+    assert [set(entry) for entry in bundle["entry"]] == [{"fullUrl", "resource", "request", "response"}]
+    assert "nonsense" not in link(bundle, "self")
+
+
 def test_history_has_a_self_link(fhir: httpx.Client, mark: str) -> None:
     created = create(fhir, patient(mark))
     assert f"Patient/{created['id']}/_history" in (

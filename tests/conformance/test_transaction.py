@@ -304,6 +304,27 @@ def test_a_batch_goes_on_past_a_failure(fhir: httpx.Client, mark: str) -> None:
     assert len(found(fhir, "Patient", {"identifier": mark})) == 1
 
 
+def test_an_entry_of_a_batch_that_is_malformed_fails_alone(fhir: httpx.Client, mark: str) -> None:
+    bundle = transaction(
+        entry("EAT", "Patient"), {"resource": patient(mark)}, entry("POST", "Patient", patient(mark)), type="batch"
+    )
+    answer = post_bundle(fhir, bundle)
+    assert [each["response"]["status"][:3] for each in answer["entry"]] == ["400", "400", "201"]
+    assert answer["entry"][0]["response"]["outcome"]["issue"][0]["expression"] == ["Bundle.entry[0].request.method"]
+
+
+def test_head_in_a_batch_has_no_resource(fhir: httpx.Client, mark: str) -> None:
+    created = create(fhir, patient(mark))
+    answer = post_bundle(fhir, transaction(entry("HEAD", f"Patient/{created['id']}"), type="batch"))
+    assert answer["entry"][0]["response"]["etag"] == 'W/"1"'
+    assert "resource" not in answer["entry"][0]
+
+
+def test_a_batch_can_ask_for_the_capability_statement(fhir: httpx.Client) -> None:
+    answer = post_bundle(fhir, transaction(entry("GET", "metadata"), type="batch"))
+    assert answer["entry"][0]["resource"]["resourceType"] == "CapabilityStatement"
+
+
 def test_a_collection_can_be_created_as_a_resource(fhir: httpx.Client, mark: str) -> None:
     bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"fullUrl": urn(), "resource": patient(mark)}]}
     assert fhir.post("Bundle", json=bundle).status_code == 201

@@ -122,12 +122,11 @@ def _entries(
     entries: list[BundleEntry] = []
     problems: list[Issue] = []
     for index, item in enumerate(items):
-        request = item.get("request")
+        found = item.get("request")
+        request = found if isinstance(found, dict) else {}
         wrong = list((of_entries or {}).get(index, ()))
         where = f"Bundle.entry[{index}]"
-        if not wrong and (
-            not isinstance(request, dict) or not request.get("url") or request.get("method") not in _METHODS
-        ):
+        if not wrong and (not request.get("url") or request.get("method") not in _METHODS):
             text = "Each entry of a batch or transaction needs request.method and request.url."
             wrong.append(Issue("error", "required", text, f"{where}.request"))
         if wrong:
@@ -146,7 +145,8 @@ def _entries(
                 request.get("ifNoneExist"),
             )
         )
-    if problems and of_entries is None:
+    # Of a batch in which no entry is well-formed there is nothing to answer one by one.
+    if problems and (of_entries is None or all(entry.problems for entry in entries)):
         raise BadRequest(issues=problems)
     return entries
 
