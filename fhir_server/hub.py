@@ -41,7 +41,7 @@ from fhir_server.operations import registry as operation_registry
 from fhir_server.operations.registry import OperationRequest, OperationResult
 from fhir_server.r4b import codec
 from fhir_server.r4b.codec import Draft
-from fhir_server.r4b.outcome import Conflict, Unprocessable
+from fhir_server.r4b.outcome import Conflict, NotImplementedHere, Unprocessable
 from fhir_server.search.query import Query
 from fhir_server.search.registry import Registry
 from fhir_server.security.caller import Caller

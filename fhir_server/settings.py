@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     default_count: int = Field(20, ge=1, le=10_000, description="Page size of a search or history without _count.")
     max_count: int = Field(1000, ge=1, le=10_000, description="Largest page that _count may ask for.")
     full_text: bool = Field(
-        False, description="Whether _text and _content can be searched; it takes a full-text index, once made kept."
+        True, description="Whether _text and _content can be searched; it takes a full-text index, once made kept."
     )
     search_timeout: float = Field(10.0, gt=0, description="Seconds after which a search is refused as too costly.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -55,6 +55,6 @@ class Entries:
     quantities: list[QuantityEntry] = field(default_factory=list)
     references: list[ReferenceEntry] = field(default_factory=list)
     uris: list[UriEntry] = field(default_factory=list)
-    #: For _text and _content: narrative without markup, and every string of the resource; '' when not asked for.
+    #: For _text: the narrative without markup. For _content: that, and these other texts. '' when not asked for.
     narrative: str = ""
     content: str = ""

@@ -72,18 +72,22 @@ def _plain(div: str) -> str:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every text in the resource; a narrative without its markup, base64 left out."""
+    """Every text in the resource that a person may look for: not the narrative, which has a place of its own, and not
+    what only machines read (systems, links, references, ids, times of versions, base64)."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for key, child in value.items():
-            if key == "div" and isinstance(child, str):
-                yield _plain(child)
-            elif key != "resourceType" and not (key == "data" and isinstance(child, str) and len(child) > 200):
+            if key in _FOR_MACHINES and isinstance(child, str | dict):
+                continue
+            if not (key == "data" and isinstance(child, str) and len(child) > 200):
                 yield from _strings(child)
     elif isinstance(value, list):
         for item in value:
             yield from _strings(item)
+
+
+_FOR_MACHINES = frozenset({"resourceType", "id", "meta", "div", "system", "url", "reference", "fullUrl", "version"})
 
 
 def _once(found: list[_Entry]) -> list[_Entry]:

@@ -90,6 +90,10 @@ class GuardFailed(StoreError):
     """What a guard was built on has changed; resolve again and retry."""
 
 
+class NotIndexed(StoreError):
+    """The store keeps no index for this kind of search, or not yet a whole one."""
+
+
 class SearchTooCostly(StoreError):
     """The search passed its budget of time; ask for something narrower."""
 

@@ -12,7 +12,7 @@ import pytest
 from fhir_server.search.entries import Entries
 from fhir_server.search.query import And, Date, Everything, Not, Query, Sort, String, Text, Token
 from fhir_server.store import open_store as open_by_url
-from fhir_server.store.protocol import Commit, SearchTooCostly, StoreError
+from fhir_server.store.protocol import Commit, NotIndexed, SearchTooCostly, StoreError
 from fhir_server.store.sqlite import SqliteStore, open_store
 from fhir_server.store.sqlite.schema import MIGRATIONS, migrate
 from tests.store.building import entries, extract, found, put, save
@@ -284,4 +284,16 @@ async def test_five_hundred_values_are_one_search(tmp_path: Path) -> None:
     many = Or(tuple(String("name", "starts", f"n{number:04}") for number in range(650)))
     assert len(await found(store, "Observation", many)) == 650
     assert len(await found(store, "Observation", Not(many))) == 50
+    await store.close()
+
+
+async def test_full_text_added_later_is_refused_until_a_reindex(tmp_path: Path) -> None:
+    without = await open_store(data_dir=tmp_path)
+    await save(without, put("Observation", "a", FULL))
+    await without.close()
+    store = await open_store(data_dir=tmp_path, text=True)
+    with pytest.raises(NotIndexed, match="reindex"):
+        await found(store, "Observation", Text("content", "words"))
+    await store.reindex(extract, progress=lambda done, total: None)
+    assert await found(store, "Observation", Text("content", "words")) == ["a"]
     await store.close()

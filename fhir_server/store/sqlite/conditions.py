@@ -28,10 +28,11 @@ from fhir_server.search.query import (
     Token,
     TokenIn,
 )
-from fhir_server.store.protocol import StoreError
+from fhir_server.store.protocol import NotIndexed, StoreError
 from fhir_server.store.sqlite.fragments import FALSE, TRUE, Sql, all_of, any_of, exists, negated
 from fhir_server.store.sqlite.leaves import Leaf, ReferenceIn, condition, table_of, targets
 from fhir_server.store.sqlite.names import Names
+from fhir_server.store.sqlite.schema import FULL_TEXT_INCOMPLETE
 
 Element = str
 """SQL for the element ordinal on which a composite's components must meet; '' for none."""
@@ -184,15 +185,19 @@ class Conditions:
 
     def text(self, node: Text, a: str) -> Sql:
         if not self.full_text:
-            raise StoreError(
+            raise NotIndexed(
                 "This store keeps no full-text index, so _text and _content cannot be searched. Open it with text=True "
                 "and reindex."
             )
+        if self.connection.execute("SELECT 1 FROM record WHERE kind = ? AND id = ?", FULL_TEXT_INCOMPLETE).fetchone():
+            raise NotIndexed("The full-text index lacks what was written before it was made; reindex the store.")
         wanted = words(node.value)
         if not wanted:
             return FALSE
         expression = " AND ".join('"' + word.replace('"', '""') + '"' for word in wanted)
-        return Sql(f"{a}.words MATCH ?", (f"{node.where} : ({expression})",))
+        # The content of a resource is its narrative and all its other texts.
+        columns = "narrative : " if node.where == "narrative" else ""
+        return Sql(f"{a}.words MATCH ?", (f"{columns}({expression})",))
 
     def same_version(self, target: str, version: str, rid: str) -> str:
         pid = self.names.pid(self.connection, target, "version")

@@ -80,6 +80,18 @@ FULL_TEXT: Final = (
 )
 """Made only when asked for; rowid is the rid."""
 
+FULL_TEXT_INCOMPLETE: Final = ("store", "full-text-incomplete")
+"""The record (kind, id) that is there while `words` lacks resources that were written before it was made."""
+
+
+def add_full_text(connection: sqlite3.Connection) -> None:
+    """Make the full-text index; in a store that holds something it is incomplete until a reindex."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(FULL_TEXT)
+    if connection.execute("SELECT 1 FROM version LIMIT 1").fetchone() is not None:
+        connection.execute("INSERT OR IGNORE INTO record VALUES (?, ?, '{}', 1)", FULL_TEXT_INCOMPLETE)
+    connection.execute("COMMIT")
+
 
 def _first(connection: sqlite3.Connection) -> None:
     for statement in _TABLES.split(";"):

@@ -34,7 +34,7 @@ from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.purge import purge
 from fhir_server.store.sqlite.reindex import reindex
 from fhir_server.store.sqlite.scan import scan
-from fhir_server.store.sqlite.schema import FULL_TEXT, MIGRATIONS, migrate
+from fhir_server.store.sqlite.schema import FULL_TEXT_INCOMPLETE, MIGRATIONS, add_full_text, migrate
 from fhir_server.store.sqlite.search import BOUND, Search
 from fhir_server.store.sqlite.transaction import METHODS, Transaction
 from fhir_server.store.sqlite.writer import Writer
@@ -91,9 +91,10 @@ class SqliteStore:
             # Index rows go all over the tables, so writing keeps more of them at hand than reading does.
             connection = connect(path, busy_seconds=busy_seconds, cache_kilobytes=32_000)
             migrate(connection, MIGRATIONS)
-            if text:
-                connection.execute(FULL_TEXT)
             full_text = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'words'").fetchone() is not None
+            if text and not full_text:
+                add_full_text(connection)
+                full_text = True
         except Exception as error:
             raise StoreError(f"The store {path} cannot be opened: {error}") from error
         store = cls(
@@ -317,7 +318,10 @@ class SqliteStore:
         types: Sequence[str] = (),
         progress: Callable[[int, int], None],
     ) -> int:
-        return await reindex(self._writer, self._readers, self._names, extract, types, progress)
+        count = await reindex(self._writer, self._readers, self._names, extract, types, progress)
+        if self.full_text and not types:
+            await self.delete_record(*FULL_TEXT_INCOMPLETE)
+        return count
 
     async def check(self, extract: Callable[[str, bytes], Entries]) -> Sequence[Problem]:
         # Whatever this process has accepted is to be in what is checked.

@@ -196,8 +196,9 @@ class Transaction:
                 changes.replace(stored_rows(self.connection, rid), rows)
             else:
                 changes.create(rows)
-            self.index_words(rid, entries, existed)
         changes.flush(self.connection)
+        self.index_words([(rid, entries) for rid, existed, _, entries in indexed if existed], existed=True)
+        self.index_words([(rid, entries) for rid, existed, _, entries in indexed if not existed], existed=False)
 
     def reindex(self, rid: int, type: str, entries: Entries) -> bool:
         """Makes the index hold exactly `entries` for a live resource; False when it did already."""
@@ -205,19 +206,17 @@ class Transaction:
         rows = rows_of(self.connection, self.names, self.identify, type, rid, entries)
         differs = changes.replace(stored_rows(self.connection, rid), rows)
         changes.flush(self.connection)
-        self.index_words(rid, entries, True)
+        self.index_words([(rid, entries)], existed=True)
         return differs
 
-    def index_words(self, rid: int, entries: Entries, existed: bool) -> None:
-        if not self.full_text:
+    def index_words(self, written: Sequence[tuple[int, Entries]], *, existed: bool) -> None:
+        if not self.full_text or not written:
             return
         if existed:
-            self.unindex_words(rid)
-        if entries.narrative or entries.content:
-            self.connection.execute(
-                "INSERT INTO words(rowid, narrative, content) VALUES (?, ?, ?)",
-                (rid, entries.narrative, entries.content),
-            )
+            for rid, _ in written:
+                self.unindex_words(rid)
+        rows = [(rid, of.narrative, of.content) for rid, of in written if of.narrative or of.content]
+        self.connection.executemany("INSERT INTO words(rowid, narrative, content) VALUES (?, ?, ?)", rows)
 
     def unindex_words(self, rid: int) -> None:
         if self.full_text:
