@@ -175,7 +175,7 @@ class Has:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """_text (narrative) and _content (narrative and all other texts): words and "quoted phrases" that must all occur."""
+    """_text (narrative) and _content (narrative and the other texts): words and "quoted phrases", all needed."""
 
     where: Literal["narrative", "content"]
     value: str
