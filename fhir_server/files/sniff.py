@@ -99,7 +99,7 @@ def sniff(content: bytes, *, filename: str = "", declared: str = "") -> Sniffed:
         return _zipped(content, filename, declared)
     if head[:2] == b"BM" and len(content) > 26 and head[14] in (12, 40, 108, 124) and head[15:18] == b"\0\0\0":
         return Sniffed(Kind.IMAGE, "image/bmp")
-    if _mpeg_frame(head):
+    if _mpeg_frame(head) and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Sniffed(Kind.AUDIO, "audio/aac" if head[1] & 0x06 == 0 else "audio/mpeg")
     return _textual(head, filename)
 

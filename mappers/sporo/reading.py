@@ -121,13 +121,14 @@ async def text_of_document(hub: Hub, document: Mapping[str, Any]) -> str | None:
 
 async def all_templates(hub: Hub) -> list[Json]:
     """Every template there is."""
-    return await hub.find(SYSTEM, "Questionnaire", templates.search_parameters(), limit=MAX_TEMPLATES)
+    found = await hub.find(SYSTEM, "Questionnaire", [("status", "active")], limit=MAX_TEMPLATES)
+    return [each for each in found if templates.is_template(each)]
 
 
 async def template_of(hub: Hub, id: str) -> Json | None:
     """The template with this vendor's id; None when there is none."""
     found = await all_templates(hub)
-    return next((each for each in found if templates.vendor_id(each) == id.lower() and each.get("title")), None)
+    return next((each for each in found if templates.vendor_id(each) == id.lower()), None)
 
 
 async def read(hub: Hub, type: str, id: str) -> Json | None:

@@ -299,9 +299,16 @@ def _item(section: str) -> Json:
     return found
 
 
-def search_parameters() -> list[tuple[str, str]]:
-    """The search for Questionnaires that may be templates."""
-    return [("status", "active"), ("code", ",".join(f"{LOINC}|{code}" for code in NOTE_TYPES))]
+def is_template(questionnaire: Mapping[str, Any]) -> bool:
+    """Whether a Questionnaire is a note template. (R4B's search parameter `code` is about items, so it cannot say.)"""
+    return (
+        questionnaire.get("status") == "active"
+        and bool(questionnaire.get("title"))
+        and any(
+            coding.get("system") == LOINC and coding.get("code") in NOTE_TYPES
+            for coding in questionnaire.get("code") or ()
+        )
+    )
 
 
 def vendor_id(template: Mapping[str, Any]) -> str:
