@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from fhir_server.processing.engines import (
     SNOMED,
     Capability,
+    CodeRequest,
+    CodeResult,
     ExtractRequest,
     ExtractResult,
     Mention,
@@ -72,7 +74,7 @@ class RulesEngine:
 
     name = "rules"
     version = "1"
-    capabilities: frozenset[Capability] = frozenset({"extract"})
+    capabilities: frozenset[Capability] = frozenset({"extract", "code"})
 
     def warm(self) -> None:
         """Load the phrase automaton now, so that the first note does not wait for it."""
@@ -88,6 +90,12 @@ class RulesEngine:
             else:
                 aside.append(SetAside(mention, reason))
         return ExtractResult(tuple(mentions), tuple(aside), self.name, self.version, SNOMED_VERSION)
+
+    def code(self, request: CodeRequest) -> CodeResult:
+        """The ICD-10-CM codes of one note."""
+        from fhir_server.processing.rules.coding.engine import code
+
+        return code(request)
 
 
 def concepts(text: str) -> list[Found]:

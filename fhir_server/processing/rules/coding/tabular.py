@@ -42,6 +42,7 @@ class Tabular:
             (code, kind): tuple(named.split("|")) for code, kind, named in rows("icd10cm-notes.tsv.gz")
         }
         self.complete = lru_cache(maxsize=16384)(self._complete)
+        self.noted = lru_cache(maxsize=16384)(self._noted)
 
     def known(self, code: str) -> bool:
         """Whether the code, or what it is without its seventh character, is in the list."""
@@ -123,36 +124,24 @@ class Tabular:
                 best, most = code, score
         return best
 
-    def excludes(self, code: str) -> list[str]:
-        """The codes and ranges that an Excludes1 note at the code or above it names."""
+    def _noted(self, code: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        """The codes and ranges that notes of these kinds at the code or above it name."""
         found: list[str] = []
         at: str | None = code if code in self._entries else self._stem(code)
         while at:
-            found.extend(self._notes.get((at, "excludes1"), ()))
-            entry = self._entries.get(at)
-            at = entry.parent if entry else None
-        return found
-
-    def additional(self, code: str) -> list[str]:
-        """The codes that notes "use additional code" and "code also" at the code or above it name."""
-        found: list[str] = []
-        at: str | None = code if code in self._entries else self._stem(code)
-        while at:
-            for kind in ("additional", "also"):
+            for kind in kinds:
                 found.extend(self._notes.get((at, kind), ()))
             entry = self._entries.get(at)
-            at = entry.parent if entry else None
-        return found
+            at = entry.parent if entry and entry.parent != at else None
+        return tuple(found)
 
-    def first(self, code: str) -> list[str]:
+    def excludes(self, code: str) -> tuple[str, ...]:
+        """The codes and ranges that an Excludes1 note at the code or above it names."""
+        return self.noted(code, ("excludes1",))
+
+    def first(self, code: str) -> tuple[str, ...]:
         """The codes that a note "code first" at the code or above it names."""
-        found: list[str] = []
-        at: str | None = code if code in self._entries else self._stem(code)
-        while at:
-            found.extend(self._notes.get((at, "first"), ()))
-            entry = self._entries.get(at)
-            at = entry.parent if entry else None
-        return found
+        return self.noted(code, ("first",))
 
 
 def _seventh(choices: tuple[tuple[str, str], ...], said: frozenset[str]) -> str | None:
