@@ -280,6 +280,7 @@ class Deliveries:
             made = False
         else:
             made = await announce(self._hub, notice, about=about, now=self._clock(), fixed=False)
+            self._due[notice_id(about, notice.event)] = self._clock()
         self._seen[task["id"]] = None
         if len(self._seen) > _SEEN:
             self._seen.popitem(last=False)
