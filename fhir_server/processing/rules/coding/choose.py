@@ -33,46 +33,60 @@ class Choice:
     way: str
 
 
+_GOUT = frozenset(("idiopathic", "foot", "ankle"))
+
+
 def choose(text: str, problem: Problem) -> Choice | None:
     """The billable code for a problem as it is said; None when nothing leads to one."""
     table = tabular()
-    base = problem.code
     if problem.kind != "condition":
-        return Choice(base, (), "recognised") if table.billable(base) else None
-    around = problem.window
+        return Choice(problem.code, (), "recognised") if table.billable(problem.code) else None
     own = frozenset(words(text[problem.start : problem.end]))
+    base, linked, wide = table.parted(problem.code)[0], problem.window.linked, problem.window.wide
+    if base.startswith(("C77", "C78", "C79")) and "malignant" in own and "secondary" in own:
+        base, own = "", own - {"secondary"}
+        linked, wide = linked - {"secondary"}, wide - {"secondary"}
     category = base[:3]
-    wide = around.wide | _ASSUMED.get(category, frozenset())
+    wide |= _ASSUMED.get(category, frozenset())
+    if category == "M10" and "toe" in wide:
+        wide |= _GOUT
+    best = _best(base, own, linked, wide)
+    if best is None:
+        return _choice(table.complete(base, wide), (), "recognised", wide) if base else None
+    if base:
+        same = own.issuperset(best.said)
+        if same or (best.code[:3] == category and base.startswith(best.code) and base != best.code):
+            way = "both" if _led(base, own) else "recognised"
+            found = _choice(table.complete(base, wide), best.said, way, wide)
+            if found:
+                return found
+    complete = table.complete(best.code, wide) or (table.complete(base, wide) if base else None)
+    return _choice(complete, best.said, "both" if base else "index", wide)
+
+
+def _choice(code: str | None, said: tuple[str, ...], way: str, wide: frozenset[str]) -> Choice | None:
+    return Choice(_side(code, wide), said, way) if code else None
+
+
+def _best(base: str, own: frozenset[str], linked: frozenset[str], wide: frozenset[str]) -> Lead | None:
+    category = base[:3]
     best: Lead | None = None
     rank = (0.0, 0)
     for lead in lexicon().leads(wide):
-        code = lead.code
-        said = frozenset(lead.said)
-        if base:
-            if code[:3] != category and not (own <= said <= around.linked and code[0] not in _SPECIAL):
+        code, said = lead.code, frozenset(lead.said)
+        if not base:
+            if not _opens(code, said, own, linked):
                 continue
-            if base[0] == "Z" and code[0] != "Z":
+        elif code[:3] != category:
+            reach = wide if code[0] == base[0] else linked
+            if not own <= said <= reach or code[0] in _SPECIAL:
                 continue
-        elif not _opens(code, said, own, around.linked):
+        if base[:1] == "Z" and code[0] != "Z":
             continue
         score = len(said) + (0.5 if code[:3] == category else 0.0) + (0.25 if said & own == own else 0.0)
         if (score, -len(code)) > rank:
             best, rank = lead, (score, -len(code))
-    if best is None:
-        complete = table.complete(base, wide) if base else None
-        return Choice(complete, (), "recognised") if complete else None
-    if base:
-        exact = _led(base, own)
-        plain = len(frozenset(best.said) - own) == 0
-        if plain or (best.code[:3] == category and base.startswith(best.code) and base != best.code):
-            refined = _side(base, wide)
-            complete = table.complete(refined, wide)
-            if complete:
-                return Choice(complete, best.said, "both" if exact else "recognised")
-    complete = table.complete(best.code, wide)
-    if complete is None and base:
-        complete = table.complete(base, wide)
-    return Choice(complete, best.said, "both" if base else "index") if complete else None
+    return best
 
 
 def _opens(code: str, said: frozenset[str], own: frozenset[str], linked: frozenset[str]) -> bool:
@@ -90,16 +104,21 @@ def _led(base: str, own: frozenset[str]) -> bool:
 def _side(code: str, said: frozenset[str]) -> str:
     """The code's sibling for the side that is said, when the code is for an unspecified side (or another)."""
     table = tabular()
-    stem = code[:-1].rstrip(".") if len(code) > 3 else code
-    sides = said & {"right", "left", "bilateral"}
-    if len(sides) != 1 or len(code) < 5:
+    sides = said & _SIDES
+    stem, letter = table.parted(code)
+    if len(sides) != 1 or len(stem) < 5:
         return code
-    title = set(words(table.title(code)))
-    if not (title & {"right", "left", "bilateral"} or "unspecified" in table.title(code)):
+    title = table.title(stem)
+    known = set(words(title))
+    if not (known & _SIDES or "unspecified" in title):
         return code
-    other = title - {"right", "left", "bilateral", "unspecified", "unilateral"}
-    for sibling in table.children(stem):
+    other = known - _SIDES - {"unilateral"}
+    for sibling in table.children(stem[:-1].rstrip(".")):
         there = set(words(table.title(sibling)))
-        if sides <= there and other - {"bilateral"} <= there | {"bilateral"}:
-            return sibling
+        if sides <= there and other <= there and not table.children(sibling):
+            found = f"{sibling if '.' in sibling else sibling + '.'}".ljust(7, "X") + letter if letter else sibling
+            return found if table.billable(found) else code
     return code
+
+
+_SIDES = frozenset(("right", "left", "bilateral"))

@@ -44,6 +44,7 @@ def combine(text: str, sheet: Sheet) -> None:
     _mind(text, sheet)
     _stroke(text, sheet)
     _weight(text, sheet)
+    _pregnancy(text, sheet)
 
 
 def _diabetes(text: str, sheet: Sheet) -> None:
@@ -64,7 +65,8 @@ def _diabetes(text: str, sheet: Sheet) -> None:
     def add(suffix: str, of: list[Line], keep: bool, what: str) -> None:
         if of:
             why = f"Diabetes with {what}: the classification presumes the link (guideline I.A.15)."
-            sheet.combine(f"{kind}.{suffix}", [*base, *of], why, keep=True)
+            said = frozenset().union(*(p.window.wide for line in of for p in line.problems))
+            sheet.combine(tabular().complete(f"{kind}.{suffix}", said) or "", [*base, *of], why, keep=True)
             if not keep:
                 sheet.strike(of)
 
@@ -74,6 +76,7 @@ def _diabetes(text: str, sheet: Sheet) -> None:
         {"peripheral", "polyneuropathy", "feet", "foot"} & p.window.linked for n in neuropathy for p in n.problems
     )
     add("42" if poly else "40", neuropathy, False, "neuropathy")
+    add("359", sheet.having("H35.2"), False, "proliferative retinopathy")
     add("319", sheet.having("H35.00", "H35.09"), False, "retinopathy")
     add("36", sheet.having("H26.9", "H25.9"), False, "cataract")
     add("43", sheet.having("K31.84"), True, "gastroparesis")
@@ -87,6 +90,11 @@ def _diabetes(text: str, sheet: Sheet) -> None:
     add("65", sheet.having("R73.9"), False, "hyperglycemia")
     add("649", sheet.having("E16.2", "E16.1"), False, "hypoglycemia")
     add("21", sheet.having("N28.9"), False, "nephropathy")
+    for ulcer in sheet.having(f"{kind}.621"):
+        if not sheet.having("L97"):
+            said = frozenset().union(*(p.window.wide for p in ulcer.problems))
+            side = "1" if "right" in said else "2" if "left" in said else "0"
+            sheet.combine(f"L97.5{side}9", [ulcer], "Diabetic foot ulcer: use additional code for its site.", keep=True)
     if _POORLY.search(text) and base:
         sheet.combine(f"{kind}.65", base, "Poorly controlled diabetes is coded with hyperglycemia (Index).", keep=True)
     if len(sheet.having(kind)) > 1:
@@ -152,6 +160,8 @@ def _lungs(sheet: Sheet) -> None:
     pneumonia = sheet.having("J18.9", "J12.89", "J12.9")
     if sheet.having("U07.1") and pneumonia:
         sheet.combine("J12.82", pneumonia, "Pneumonia with COVID-19.")
+    if sheet.having("J12.82") and not sheet.having("U07.1"):
+        sheet.combine("U07.1", sheet.having("J12.82"), "Pneumonia in COVID-19: code COVID-19 first.", keep=True)
     for flu, code in (("J11.1", "J11.00"), ("J10.1", "J10.00")):
         if sheet.having(flu) and sheet.having("J18.9"):
             sheet.combine(code, [*sheet.having(flu), *sheet.having("J18.9")], "Influenza with pneumonia.")
@@ -215,19 +225,43 @@ def _mind(text: str, sheet: Sheet) -> None:
     dementia = sheet.having("F03")
     if brain and dementia:
         for line in dementia:
-            sheet.combine(f"F02{line.code[3:]}", [line], "Dementia in a disease classified elsewhere: code that first.")
+            code = f"F02{line.code[3:]}" if line.code != "F03.90" else _disturbed(text)
+            sheet.combine(code, [line], "Dementia in a disease classified elsewhere: code that first.")
     elif sheet.having("G30") and re.search(r"\bdementia\b", text, re.I) and not sheet.having("F02"):
         lines = sheet.having("G30")
-        sheet.combine("F02.80", lines, "The Index gives Alzheimer's disease with dementia two codes.", keep=True)
+        sheet.combine(
+            _disturbed(text), lines, "The Index gives Alzheimer's disease with dementia two codes.", keep=True
+        )
     if sheet.having("F17"):
         sheet.strike(sheet.having("Z72.0", "Z87.891"))
+
+
+def _disturbed(text: str) -> str:
+    if re.search(r"\bagitat", text, re.I):
+        return "F02.811"
+    return "F02.818" if re.search(r"behaviou?ral disturbance", text, re.I) else "F02.80"
+
+
+_WEEKS = re.compile(
+    r"\b(?P<at>\d{1,2})(?: ?\+ ?\d| \d/7)? ?(?:weeks?|wks?)(?: gestation| pregnant|,|\.| of| with| by)|\bga (\d{1,2})",
+    re.I,
+)
+
+
+def _pregnancy(text: str, sheet: Sheet) -> None:
+    lines = sheet.having("O")
+    weeks = _WEEKS.search(text)
+    if lines and weeks:
+        number = int(weeks["at"] or weeks[2])
+        if 8 <= number <= 42:
+            sheet.combine(f"Z3A.{number:02d}", lines[:1], f"{number} weeks of gestation stated.", keep=True)
 
 
 _SEQUELAE = (("R47.01", "I69.320"), ("R47.1", "I69.322"), ("R13", "I69.391"), ("R29.810", "I69.392"))
 
 
 def _stroke(text: str, sheet: Sheet) -> None:
-    past = sheet.having("Z86.73")
+    past = [*sheet.having("Z86.73"), *sheet.having("I63.9")]
     if not past or not _AFTER_STROKE.search(text):
         return
     why = "What remains of an earlier stroke is coded as its sequela (guideline I.C.9.d)."

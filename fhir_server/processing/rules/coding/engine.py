@@ -54,12 +54,12 @@ def _ordered(lines: list[Line]) -> list[Line]:
     """The reason for the visit first, then what else is treated, symptoms, history and status; "code first" obeyed."""
 
     def rank(line: Line) -> tuple[int, int, int, int]:
-        best = line.best
+        near, start = line.place
         group = 3 if line.code.startswith("Z79") else 2 if line.code[0] == "Z" or line.historical else 0
-        if not group and is_symptom(line.code) and line.rank:
+        if not group and is_symptom(line.code) and near:
             group = 1
         urgent = 0 if line.code.startswith(_ACUTE) or is_symptom(line.code) else 1
-        return group, line.rank, urgent if best.section is None else 0, best.start
+        return group, near, urgent if near == 1 else 0, start
 
     ordered = sorted(lines, key=rank)
     table = tabular()

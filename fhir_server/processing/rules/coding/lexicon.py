@@ -25,6 +25,7 @@ class Lexicon:
 
     def __init__(self) -> None:
         self._entries: dict[str, list[str]] = {}
+        self._read: dict[str, tuple[tuple[Lead, frozenset[str]], ...]] = {}
         for code, said in rows("icd10cm-lexicon.tsv.gz"):
             rarest, _, rest = said.partition(" ")
             self._entries.setdefault(rarest, []).append(f"{code} {rest}")
@@ -32,10 +33,17 @@ class Lexicon:
     def leads(self, said: frozenset[str]) -> Iterator[Lead]:
         """Every entry whose words are all among those said."""
         for rarest in said:
-            for entry in self._entries.get(rarest, ()):
-                code, *rest = entry.split()
-                if said.issuperset(rest):
-                    yield Lead(code, (rarest, *rest))
+            for lead, rest in self._read.get(rarest) or self._by(rarest):
+                if rest <= said:
+                    yield lead
+
+    def _by(self, rarest: str) -> tuple[tuple[Lead, frozenset[str]], ...]:
+        """The entries under a word, taken apart when first asked for: a note uses few of them."""
+        parts = (entry.split() for entry in self._entries.get(rarest, ()))
+        found = tuple((Lead(code, (rarest, *rest)), frozenset(rest)) for code, *rest in parts)
+        if found:
+            self._read[rarest] = found
+        return found
 
     def exact(self, said: frozenset[str]) -> str | None:
         """The code of the entry with exactly these words."""

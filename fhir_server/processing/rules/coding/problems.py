@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from fhir_server.processing.engines import CodeRequest, ExtractRequest, Mention, Reason
-from fhir_server.processing.rules.coding.tables import medicines, standings
+from fhir_server.processing.rules.coding.lexicon import lexicon
+from fhir_server.processing.rules.coding.tables import medicines, standing_in
 from fhir_server.processing.rules.coding.windows import Window, window
 from fhir_server.processing.rules.engine import REPORTED, read
 from fhir_server.processing.rules.sections import sections
 from fhir_server.processing.rules.sentences import sentences
 from terminology.fold import fold
 from terminology.recognise import Concept, Found, recogniser
-from terminology.words import word
+from terminology.words import word, words
 
 Kind = Literal["condition", "medicine", "standing"]
 
 
-def _listed(words: str) -> frozenset[str]:
-    return frozenset(map(word, words.split()))
+def _listed(said: str) -> frozenset[str]:
+    return frozenset(map(word, said.split()))
 
 
 _HEADS = _listed(
@@ -38,7 +40,7 @@ _ENDINGS = (
 )  # fmt: skip
 _NOT_HEADS = _listed("mechanism organism metabolism diagnosis prognosis coma hypnosis prism autism")
 _WORD = re.compile(r"[a-z]{3,}")
-_USED = frozenset(("medications", "present_illness", "plan", "assessment", "past_history", None))
+_PAST = frozenset(("past_history", "surgical_history"))
 
 
 @dataclass(slots=True)
@@ -55,13 +57,12 @@ class Problem:
     status: str
     historical: bool
     window: Window
-    explicit_past: bool = False
     when: str = "any"
 
 
 _HISTORY = re.compile(
     r"(?:\b(?:history of|h/o|hx of|hx|s/p|status post|prior|previous|previously had|past|remote|resolved|"
-    r"treated for|survivor of|recovered from)\s+(?:an?\s+|the\s+)?(?:\S+\s+){0,2})$",
+    r"treated for|survivor of|recovered from)\b[^.;\n]*)$",
     re.I,
 )
 
@@ -94,7 +95,7 @@ def problems(request: CodeRequest) -> tuple[list[Problem], list[tuple[Mention, R
         start, stop = mention.concept_start, mention.concept_end
         floor = max((e for e in ends if e <= start), default=0)
         ceiling = min((s for s in starts if s >= stop), default=len(text))
-        around = window(text, begin, end, start, stop, floor, ceiling)
+        around = _episode(window(text, begin, end, start, stop, floor, ceiling), text[begin:end])
         kind, when = _kind(mention)
         result.append(
             Problem(
@@ -106,13 +107,42 @@ def problems(request: CodeRequest) -> tuple[list[Problem], list[tuple[Mention, R
                 snomed=mention.code,
                 section=mention.section,
                 status=mention.status,
-                historical=mention.historical,
+                historical=mention.historical
+                and (mention.section in _PAST or _HISTORY.search(text[max(begin, start - 120) : start]) is not None),
                 window=around,
-                explicit_past=mention.historical and _HISTORY.search(text[max(begin, start - 60) : start]) is not None,
                 when=when,
             )
         )
     return result, aside
+
+
+_LATER = re.compile(r"\b(?:follow(?:ing)?[- ]?up|healing|subsequent|aftercare|recheck|re-?evaluation)\b", re.I)
+_SEQUELA = re.compile(r"\b(?:sequela\w*|late effects?)\b", re.I)
+
+
+def _episode(around: Window, sentence: str) -> Window:
+    """Adds which encounter of an injury it is, when its sentence says so."""
+    if _LATER.search(sentence):
+        return Window(around.linked, around.wide | {"subsequent"}, around.start, around.end)
+    if _SEQUELA.search(sentence):
+        return Window(around.linked, around.wide | {"sequela"}, around.start, around.end)
+    return around
+
+
+_SPREAD = re.compile(
+    r"\b(?:metastatic|metastasi[sz]ed|metasta[st]es|metastasis|mets|spread) (?:disease )?(?:to|in) (?:the |his |her )?"
+    r"(?:right |left )?([a-z]+(?: nodes?)?)(?:(?:,| and|, and) (?:the )?([a-z]+))?"
+)
+
+
+def _spread(folded: str) -> Iterator[Found]:
+    """Where a cancer has spread to: the site's own code of secondary malignancy."""
+    for hit in _SPREAD.finditer(folded):
+        for group in (1, 2):
+            if hit[group]:
+                code = lexicon().exact(frozenset((*words(hit[group]), "secondary")))
+                if code:
+                    yield Found(hit.start(group), hit.end(group), Concept("", "", "disorder", code))
 
 
 def _codeable(mention: Mention) -> bool:
@@ -130,18 +160,17 @@ def _found(text: str) -> list[Found]:
     """Concepts, and what the recogniser does not know, in order and without overlap."""
     folded = fold(text)
     extra: list[Found] = []
-    pattern, meanings = standings()
-    for hit in pattern.finditer(folded):
-        standing = meanings[int((hit.lastgroup or "g0")[1:])]
+    for start, end, standing in standing_in(folded):
         tag = "procedure" if standing.when == "past" else "situation"
-        extra.append(Found(hit.start(), hit.end(), Concept("", f"\0standing\0{standing.when}", tag, standing.code)))
+        extra.append(Found(start, end, Concept("", f"\0standing\0{standing.when}", tag, standing.code)))
+    extra.extend(_spread(folded))
     taken = [(e.start, e.end) for e in extra]
     known: list[Found] = []
     for one in recogniser().find(text):
         concept = one.concept
         if concept.snomed and concept.tag not in REPORTED:
             continue
-        if any(one.start < end and start < one.end for start, end in taken):
+        if taken and any(one.start < end and start < one.end for start, end in taken):
             continue
         known.append(one)
     busy = sorted([*extra, *known], key=lambda f: f.start)

@@ -32,7 +32,12 @@ class Line:
     @property
     def rank(self) -> int:
         """How near any of its places is to why the patient is here: 0 most."""
-        return min(section_rank(p.section) for p in self.problems)
+        return self.place[0]
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The rank and the offset of the place nearest to why the patient is here."""
+        return min((section_rank(p.section), p.start) for p in self.problems)
 
 
 _RANKS = {
@@ -65,7 +70,9 @@ class Sheet:
 
     def having(self, *prefixes: str) -> list[Line]:
         """The lines whose codes lie at or below one of the codes or ranges given."""
-        return [line for line in self if any(within(line.code, p) for p in prefixes)]
+        letters = {p[0] for p in prefixes}
+        near = [line for line in self.lines.values() if line.code[0] in letters]
+        return [line for line in near if any(within(line.code, p) for p in prefixes)] if near else near
 
     def put(self, line: Line) -> None:
         """Writes a line; problems of a code that is there already are joined to it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -67,6 +68,28 @@ class Standing:
 
     code: str
     when: str
+
+
+_ANCHORS = re.compile(
+    r"cabg|bypass|stent|\bpci\b|ptca|percutaneous|angioplasty|pacemaker|icd\b|defibrillator|valve|\btav[ri]\b|transplant|"
+    r"dialysis|\bhd\b|oxygen|\bo2\b|ventilator|amputation|\b[ab]ka\b|ectom(?:y|ies)|\btah\b|\bknee |\bhip |\bt[kh]a\b|"
+    r"bariatric|ostomy|\bpeg |complian|adheren|smok|tobacco|nicotine|cigarette|resuscitate|\bdnr\b|annual|routine|"
+    r"yearly|well |screening|vaccin|\bshot\b|immuniz|falls\b|wheelchair|bedbound|homeless"
+)
+_REACH = 60
+
+
+def standing_in(folded: str) -> Iterator[tuple[int, int, Standing]]:
+    """Where a folded text says a state of the patient: (start, end, what). The pattern is costly, so that it is tried
+    only around a word that each of its branches has."""
+    pattern, meanings = standings()
+    done = 0
+    for anchor in _ANCHORS.finditer(folded):
+        start = max(done, anchor.start() - _REACH)
+        for hit in pattern.finditer(folded, start, min(len(folded), anchor.end() + _REACH)):
+            if hit.start() <= anchor.end():
+                yield hit.start(), hit.end(), meanings[int((hit.lastgroup or "g0")[1:])]
+                done = max(done, hit.end())
 
 
 @cache

@@ -67,6 +67,11 @@ class Tabular:
         meaning = dict(found.seventh).get(code[-1], "")
         return f"{found.title}, {meaning}".rstrip(", ")
 
+    def parted(self, code: str) -> tuple[str, str]:
+        """A code without its seventh character, and that character ("" when it has none)."""
+        stem = None if code in self._entries else self._stem(code)
+        return (code, "") if stem is None else (stem, code[-1])
+
     def _stem(self, code: str) -> str | None:
         if len(code) != 8:
             return None
@@ -148,7 +153,7 @@ def _seventh(choices: tuple[tuple[str, str], ...], said: frozenset[str]) -> str 
     letters = dict(choices)
     if "sequela" in said and "S" in letters:
         return "S"
-    if {"open"} <= said and "B" in letters and "open" in letters["B"]:
+    if "open" in said and "B" in letters and "open" in letters["B"]:
         return "B"
     if said & {"subsequent", "healing", "followup"} and "D" in letters:
         return "D"
@@ -163,6 +168,7 @@ def _seventh(choices: tuple[tuple[str, str], ...], said: frozenset[str]) -> str 
     return best or ("0" if "0" in letters else None)
 
 
+@lru_cache(maxsize=131072)
 def within(code: str, named: str) -> bool:
     """Whether a code lies at or below a code, or in a range of codes ("I20-I25"), that a note names."""
     low, _, high = named.partition("-")

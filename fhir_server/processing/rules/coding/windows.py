@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from terminology.fold import fold
 from terminology.words import STOP, word
 
-_TOKEN = re.compile(r"[a-z]+(?:'s)?|\d+[a-z]?(?![a-z])|[,;:.()\[\]?!=>]|\n")
+_TOKEN = re.compile(r"[lct]\d\b|[a-z]+(?:'s)?|\d+[a-z]?(?![a-z])|[,;:.()\[\]?!=>]|\n")
 
 
 def _set(listed: str) -> frozenset[str]:
@@ -47,12 +47,7 @@ _IMPLIED = {
     "heel": ("foot",),
     "right": ("unilateral",),
     "left": ("unilateral",),
-    "severe": ("severe",),
-    "bell": ("bell's",),
-    "intractable": ("intractable",),
-    "nonintractable": (),
     "infrarenal": ("abdomen", "aortic"),
-    "persistent": ("persistent",),
     "ckd": ("chronic", "renal", "disease"),
     "copd": ("chronic", "obstruction", "pulmonary", "disease"),
     "mdd": ("major", "depression", "disorder"),
@@ -64,8 +59,19 @@ _IMPLIED = {
     "hfpef": ("diastolic", "cardiac", "failure"),
     "t2dm": ("diabetes", "2"),
     "t1dm": ("diabetes", "1"),
-    "e": (),
+    "herniation": ("displacement", "hernia"),
+    "herniated": ("displacement", "hernia"),
+    "disc": ("intervertebral",),
+    "disk": ("intervertebral", "disc"),
+    "lumbar": ("region",),
+    "l4": ("lumbar", "region"),
+    "l5": ("lumbar", "region"),
+    "l3": ("lumbar", "region"),
+    "c5": ("cervical", "region"),
+    "c6": ("cervical", "region"),
+    "thoracic": ("region",),
 }
+_COMMON_IMPLIED = {one: tuple(word(w) for w in others) for one, others in _IMPLIED.items()}
 _LONGEST = 14
 _ENDS = frozenset(".;:?!\n=>")
 
@@ -111,7 +117,7 @@ def window(text: str, begin: int, end: int, start: int, stop: int, floor: int, c
             crossed = True
         if not said[0].isalnum():
             in_link = False
-            _settle(tail, segment, wide)
+            _settle(tail, segment, wide, linked)
             tail, segment = [], 0
             if crossed:
                 break
@@ -125,17 +131,21 @@ def window(text: str, begin: int, end: int, start: int, stop: int, floor: int, c
         segment += 1
         if common not in STOP:
             tail.append(common)
-    _settle(tail, segment, wide)
+    _settle(tail, segment, wide, linked)
     phrase = _implied(linked)
     return Window(phrase, phrase | _implied(wide), first, last)
 
 
-def _settle(tail: list[str], segment: int, wide: list[str]) -> None:
-    wide.extend(w for w in tail if segment <= 3 or w not in _SIDES)
+def _settle(tail: list[str], segment: int, wide: list[str], linked: list[str]) -> None:
+    """The words after a comma count; a side among them only when they are few or name the problem's own place."""
+    near = segment <= 3 or not set(tail).isdisjoint(linked)
+    wide.extend(w for w in tail if near or w not in _SIDES)
 
 
 def _implied(said: list[str]) -> frozenset[str]:
     found = set(said)
     for one in said:
-        found.update(_IMPLIED.get(one, ()))
+        implied = _COMMON_IMPLIED.get(one)
+        if implied:
+            found.update(implied)
     return frozenset(found)
