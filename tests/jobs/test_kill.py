@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import free_port, printed_key, stop, wait_until_ready
 
-JOBS, KILLS = 24, 6
+JOBS, KILLS = int(os.environ.get("TEST_JOBS", "24")), int(os.environ.get("TEST_KILLS", "6"))
 ENGINE = """
 import time
 from fhir_server.processing.engines import ExtractResult, Mention
@@ -112,6 +112,9 @@ def test_a_killed_worker_loses_no_job_and_does_none_twice(site: Site) -> None:
         assert ended(client) == JOBS
         tasks = [client.get(f"/fhir/Task/{id}").json() for id in ids]
         assert {task["status"] for task in tasks} == {"completed"}
+        arrived = sorted(tasks, key=lambda task: str(task["authoredOn"]))
+        finished = [task["meta"]["lastUpdated"] for task in arrived]
+        assert finished == sorted(finished)
         named = [
             each["valueReference"]["reference"] for task in tasks for each in task["output"] if "valueReference" in each
         ]
