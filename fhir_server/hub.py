@@ -16,6 +16,7 @@ from fhir_server.interactions import (
     binaries,
     create,
     custom_parameters,
+    deferred,
     delete,
     history,
     patch,
@@ -83,6 +84,7 @@ class Hub:
         self.sealer = Sealer(self.options.secret or secrets.token_bytes(32), self.options.token_seconds)
         self.parameters = custom_parameters.CustomParameters()
         self.special: Mapping[str, custom_parameters.CustomParameters] = {"SearchParameter": self.parameters}
+        self.deferred = deferred.Deferred(self)
         self.capabilities: Callable[[], bytes] | None = None
         self._listeners: list[Listener] = []
         self._listeners.append(lambda versions: self.parameters.committed(self, versions))
@@ -276,6 +278,7 @@ class Hub:
 
     async def stop(self) -> None:
         """End what runs in the background; the store is closed by who opened it."""
+        await self.deferred.stop()
         await self.parameters.stop()
 
     # For the interactions

@@ -21,7 +21,7 @@ from fhir_server.search.query import Query
 from fhir_server.store.protocol import StoreError, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fhir_server.hub import Hub
 
@@ -30,6 +30,8 @@ RECORD: Final = "search-parameter"
 WATCH: Final = 1.0
 #: Seconds after which an index that is not complete is begun anew by another process.
 LEASE: Final = 3600
+#: Seconds between two looks at how far indexing is, for those who wait for it.
+_LOOK: Final = 0.2
 log = logging.getLogger(__name__)
 
 
@@ -38,6 +40,8 @@ class CustomParameters:
 
     def __init__(self) -> None:
         self._wake = asyncio.Event()
+        #: (resources indexed, of how many) while this process indexes.
+        self.progress: tuple[int, int] = (0, 0)
         self._worker: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
 
@@ -74,6 +78,15 @@ class CustomParameters:
         self._wake.set()
         if self._worker is None or self._worker.done():
             self._worker = asyncio.get_running_loop().create_task(self._run(hub), name="search-parameters")
+
+    async def settled(self, hub: Hub, tell: Callable[[str], None]) -> None:
+        """Until nothing waits to be indexed any more. tell: how far it is."""
+        await self.refresh(hub)
+        self.wake(hub)
+        while pending := [url for url, (_, status) in hub.registry.custom().items() if status == "pending"]:
+            done, all = self.progress
+            tell(f"indexing {len(pending)} search parameter(s): {done} of {all} resources")
+            await asyncio.sleep(_LOOK)
 
     async def start(self, hub: Hub) -> None:
         """Know what is in the store, finish what was left, and notice what other processes write."""
@@ -160,14 +173,19 @@ class CustomParameters:
         def entries(type: str, body: bytes) -> Entries:
             return extract_bytes(type, body, base_urls=hub.base_urls, registry=hub.registry, text=hub.options.full_text)
 
+        def told(done: int, all: int) -> None:
+            self.progress = (done, all)
+
         if not await self._claim(hub, pending):
             return
         try:
-            await hub.store.reindex(entries, types=types, progress=lambda done, all: None)
+            await hub.store.reindex(entries, types=types, progress=told)
         except BaseException:
             for url in pending:
                 await asyncio.shield(hub.store.put_record(RECORD, url, {"definition": "", "status": "pending"}))
             raise
+        finally:
+            self.progress = (0, 0)
         for url, parameter in pending.items():
             held = hub.registry.custom().get(url)
             if held is not None and held[0] == parameter:

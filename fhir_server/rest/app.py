@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fhir_server.hub import Hub
 from fhir_server.r4b.definitions import definitions
 from fhir_server.r4b.outcome import BadRequest, FhirError, NotAcceptable, NotFound, NotImplementedHere
+from fhir_server.rest import later
 from fhir_server.rest.body import ClientGone
 from fhir_server.rest.capability import Capabilities
 from fhir_server.rest.cors import Cors
@@ -73,6 +74,7 @@ class FhirApp:
         self._cors = Cors(options.cors_origins)
         self._capabilities = Capabilities(hub, options, started_us=time.time_ns() // 1_000_000 * 1000)
         hub.capabilities = lambda: self._capabilities.statement("4.3")[0]
+        hub.deferred.serve(later.runner(hub, self._deferred))
         self._prefix = options.prefix
         self._prefix_length = len(options.prefix)
         self._serial = itertools.count(1)
@@ -178,8 +180,11 @@ class FhirApp:
             told.interaction = "options"
             return self._options_answer(path, headers)
         is_metadata = path.strip("/") == "metadata"
-        caller: Any = ANONYMOUS
-        if not is_metadata:
+        # Deferred work comes with the caller who asked for it.
+        caller: Any = scope.get("fhir.caller")
+        if caller is None and is_metadata:
+            caller = ANONYMOUS
+        elif caller is None:
             caller = self._authenticate(headers)
             if isawaitable(caller):
                 caller = await caller
@@ -208,9 +213,14 @@ class FhirApp:
             format_named=bool(chosen),
         )
         check_preferences(request)
+        if request.prefer.respond_async and later.wanted(request):
+            return await later.accept(request, scope)
         response = self._metadata(request) if is_metadata else await HANDLERS[route.interaction](request)
         told.accepted, told.indent = request.accepted, request.pretty
         return response
+
+    async def _deferred(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response:
+        return await self._answer(scope, headers, receive, _Told())
 
     def _metadata(self, request: Request) -> Response:
         mode = "full"

@@ -14,7 +14,7 @@ from fhir_server.interactions.values import Written
 from fhir_server.operations.registry import OperationRequest
 from fhir_server.operations.registry import find as find_operation
 from fhir_server.r4b.outcome import BadRequest, Issue, MethodNotAllowed, NotFound, operation_outcome
-from fhir_server.rest import binary
+from fhir_server.rest import binary, later
 from fhir_server.rest.headers import http_date, not_modified
 from fhir_server.rest.negotiate import accepted, body_format
 from fhir_server.rest.params import general
@@ -254,6 +254,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     "history": history,
     "bundle": bundle,
     "operation": operation,
+    "async-status": later.status,
+    "async-cancel": later.cancel,
 }
 
 

@@ -19,10 +19,10 @@ _OPERATION: Final = re.compile(r"\$[A-Za-z][A-Za-z0-9\-_]{0,63}\Z")
 class Route:
     """One interaction on one address.
 
-    interaction: read, vread, update, patch, delete, create, search, history, bundle, metadata, operation, or the
-    conditional forms ``conditional-update``, ``conditional-patch``, ``conditional-delete``. `of` is set for a
-    compartment search (`type`/`id` is the compartment, `of` the type searched, ``*`` for all). `form` says that search
-    parameters also come in the body (POST _search).
+    interaction: read, vread, update, patch, delete, create, search, history, bundle, metadata, operation, async-status,
+    async-cancel, or the conditional forms ``conditional-update``, ``conditional-patch``, ``conditional-delete``.
+    `of` is set for a compartment search (`type`/`id` is the compartment, `of` the type searched, ``*`` for all). `form`
+    says that search parameters also come in the body (POST _search).
     """
 
     interaction: str
@@ -69,6 +69,8 @@ class Router:
         if first not in self.types:
             if count == 1:
                 return self._system(first)
+            if count == 2 and first == "_async" and _ID.match(second := segments[1]):
+                return {"GET": Route("async-status", id=second), "DELETE": Route("async-cancel", id=second)}
             raise self._unknown_type(first)
         if count == 1:
             return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ SECRET = "Mrs. Doe"
 class FakeHub:
     base_url = "http://test/fhir"
     registry = None
+    deferred = SimpleNamespace(serve=lambda runner: None)
 
     async def read(self, caller: Caller, type: str, id: str) -> Version:
         if id == "broken":
