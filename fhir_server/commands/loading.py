@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -174,15 +174,17 @@ async def _put_all(hub: Hub, entries: Sequence[BundleEntry], places: Sequence[Fa
             await hub.transact_entries(SYSTEM, [entry for entry, _ in left])
         except FhirError as error:
             if len(left) == 1:
-                left[0][1].outcome = error.outcome()
-                result.failures.append(left[0][1])
+                entry, place = left[0]
+                place.outcome = operation_outcome(_placed(error.issues, entry, place))
+                result.failures.append(place)
                 return result
             bad = _by_entry(error)
             if bad:
                 for index, issues in bad.items():
                     if index < len(left):
-                        left[index][1].outcome = operation_outcome(issues)
-                        result.failures.append(left[index][1])
+                        entry, place = left[index]
+                        place.outcome = operation_outcome(_placed(issues, entry, place))
+                        result.failures.append(place)
                 left = [pair for index, pair in enumerate(left) if index not in bad]
                 continue
             middle = len(left) // 2
@@ -192,6 +194,19 @@ async def _put_all(hub: Hub, entries: Sequence[BundleEntry], places: Sequence[Fa
         result.count += len(left)
         break
     return result
+
+
+def _placed(issues: Iterable[Issue], entry: BundleEntry, place: Failure) -> list[Issue]:
+    """The issues, located where the resource was read: in its Bundle, or by itself when it was a line."""
+    where = entry.url.partition("/")[0] if place.entry is None else f"Bundle.entry[{place.entry}]"
+    found = []
+    for issue in issues:
+        match = _ENTRY.match(issue.expression)
+        inside = issue.expression[match.end() :] if match is not None else ""
+        if place.entry is None:
+            inside = inside.removeprefix(".resource")
+        found.append(issue if match is None else replace(issue, expression=where + inside))
+    return found
 
 
 def _by_entry(error: FhirError) -> dict[int, list[Issue]]:

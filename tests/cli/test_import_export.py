@@ -164,6 +164,13 @@ def test_one_bad_line_is_told_and_the_others_go_in(fhir_server: Run, tmp_path: P
     assert ids(exported(fhir_server, tmp_path)) == {"p1", "p2"}
 
 
+def test_the_problem_of_a_line_is_located_in_its_resource(fhir_server: Run, tmp_path: Path) -> None:
+    fhir_server("import", write(tmp_path / "x.ndjson", PATIENT, {**OBSERVATION, "status": "odd"}), status=1)
+    (told,) = errors(tmp_path)
+    assert told["line"] == 2
+    assert told["outcome"]["issue"][0]["expression"] == ["Observation.status"]
+
+
 def test_one_bad_entry_of_a_collection_is_told_and_the_others_go_in(fhir_server: Run, tmp_path: Path) -> None:
     bad = {**PATIENT, "id": "p3", "unknown": True}
     fhir_server(
