@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "api": ("fhir_server.commands.api", "Run the API alone."),
     "worker": ("fhir_server.commands.worker", "Run the worker alone."),
     "keys": ("fhir_server.commands.keys", "Create, list and revoke keys."),
+    "webhooks": ("fhir_server.commands.webhooks", "Show and rotate the secrets that webhooks are signed with."),
     "import": ("fhir_server.commands.importing", "Load Bundles, resources and NDJSON into the store."),
     "export": ("fhir_server.commands.exporting", "Write the store's resources as NDJSON."),
     "packages": ("fhir_server.commands.packages", "Install FHIR packages: profiles, value sets, code systems."),

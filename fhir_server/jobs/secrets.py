@@ -11,7 +11,10 @@ import hmac
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from fhir_server.security.keys import load_pepper
+
 if TYPE_CHECKING:
+    from fhir_server.settings import Settings
     from fhir_server.store.protocol import Store
 
 KIND: Final = "webhook-secret"
@@ -47,3 +50,9 @@ class Secrets:
     def _secret(self, key_id: str, number: int) -> str:
         digest = hmac.digest(self._pepper, f"webhook/{key_id}/{number}".encode(), "sha256")
         return f"whsec_{base64.b64encode(digest).decode('ascii')}"
+
+
+def secrets_of(settings: Settings, store: Store) -> Secrets:
+    """The secrets of a store, under the settings' pepper."""
+    pepper = load_pepper(settings.data_dir, settings.pepper.get_secret_value() if settings.pepper is not None else None)
+    return Secrets(store, pepper)

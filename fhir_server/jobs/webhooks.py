@@ -34,7 +34,7 @@ from fhir_server.jobs import states
 from fhir_server.jobs.egress import Policy, Refused, Undelivered, post
 from fhir_server.jobs.names import Json, Names, own_extension
 from fhir_server.jobs.runtime import current, version_of
-from fhir_server.jobs.secrets import Secrets
+from fhir_server.jobs.secrets import Secrets, secrets_of
 from fhir_server.r4b.outcome import Conflict, FhirError, PreconditionFailed
 from fhir_server.search.query import And, Query, Token
 from fhir_server.security.caller import SYSTEM
@@ -420,13 +420,11 @@ class Deliveries:
 def deliveries(hub: Hub, settings: Settings) -> Deliveries:
     """What a worker runs: every installed dialect's notices, under the settings."""
     from fhir_server.dialects import load_dialects
-    from fhir_server.security.keys import load_pepper
 
-    pepper = load_pepper(settings.data_dir, settings.pepper.get_secret_value() if settings.pepper is not None else None)
     return Deliveries(
         hub,
         [dialect for dialect in load_dialects() if isinstance(dialect, Announcer)],
-        Secrets(hub.store, pepper),
+        secrets_of(settings, hub.store),
         policy=Policy(settings.webhook_allow_private, settings.webhook_allow_http),
         lock=settings.data_dir / "jobs" / "webhooks.lock",
     )

@@ -24,6 +24,8 @@ class Sporo:
 
     name = "sporo"
     paths: Sequence[str] = ("/api/v1/pcr",)
+    statuses: Mapping[int, int] = {422: 422}
+    """422 is a word of this vendor's."""
     max_body = 64 * 2**20
     """Until `router` has read the setting max_body_bytes."""
 

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 
-from fhir_server.dialects import Dialect, DialectContext, authenticated
+from fhir_server.dialects import Dialect, DialectContext, admit, authenticated
 from fhir_server.files import Form, Kind, Upload, read_form
 from fhir_server.files.keep import keep
 from fhir_server.jobs import JobFailed
@@ -121,6 +121,7 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
     async def upload(request: Request, caller: Key) -> JSONResponse:
         """Upload documents for asynchronous summarization. Any further form field is kept as metadata."""
         await limits.take("upload", caller.key_id)
+        await admit(context, requester(caller))
         form = await _form(request)
         if not form.files:
             raise HTTPException(400, "files: at least one file is required")
@@ -203,6 +204,7 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
     )
     async def icd10(request: Request, caller: Key) -> JSONResponse:
         """Submit clinical text for ICD-10 codes, as an asynchronous job."""
+        await admit(context, requester(caller))
         given = await _json(request)
         text = models.text_field(given, "text")
         webhook_url = models.webhook(models.optional_text(given, "webhook_url"))
@@ -253,6 +255,7 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
     )
     async def audio(request: Request, caller: Key) -> JSONResponse:
         """Submit a recording; a transcript and a note by the template are made in the background."""
+        await admit(context, requester(caller))
         form = await _form(request)
         recording = next((file for file in form.files if file.field in _AUDIO_PARTS), None)
         recording = recording or next(iter(form.files), None)
@@ -309,6 +312,9 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
         await limits.take("status", caller.key_id)
         return Answer(upload_json(await view_of(hub, await _task("upload_id", upload_id, caller, UPLOAD, TEXT))))
 
+    def requester(caller: Caller) -> str:
+        return f"{names.identifiers('api-key')}|{caller.key_id}"
+
     async def _task(name: str, id: str, caller: Caller, *codes: str) -> Json:
         if not OBJECT_ID.fullmatch(id):
             raise HTTPException(400, f"Invalid {name} format")
@@ -348,6 +354,7 @@ def _asked(
         code=code,
         key_id=caller.key_id,
         key_name=caller.name,
+        priority=caller.priority,
         webhook_url=webhook_url,
         extra_information=extra_information,
         metadata=metadata,

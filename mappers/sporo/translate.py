@@ -118,6 +118,7 @@ class Asked:
     code: str
     key_id: str
     key_name: str = ""
+    priority: str | None = None
     webhook_url: str | None = None
     extra_information: str | None = None
     metadata: Mapping[str, Any] | None = None
@@ -146,6 +147,8 @@ def task(asked: Asked, inputs: Sequence[Json], *, names: Names, now: datetime) -
     }
     if asked.subject:
         found["for"] = {"reference": asked.subject}
+    if asked.priority:
+        found["priority"] = asked.priority
     found |= {"authoredOn": to_instant(now), "lastModified": to_instant(now), "requester": requester}
     if said:
         found["input"] = said
