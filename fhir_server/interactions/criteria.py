@@ -11,7 +11,7 @@ from fhir_server.r4b import codec
 from fhir_server.r4b.references import parse_reference
 from fhir_server.search.extract import extract_bytes
 from fhir_server.search.parse import Need, Parsed, parse_search
-from fhir_server.search.query import And, Chain, Everything, Has, Node, Not, Or, Query, Reference, Text, Uri
+from fhir_server.search.query import And, Chain, Everything, Has, Node, Not, Or, Query, Reference, Sort, Text, Uri
 
 if TYPE_CHECKING:
     from fhir_server.hub import Hub
@@ -52,10 +52,21 @@ async def parse(
 
 def _asked_by(hub: Hub, caller: Caller, parsed: Parsed) -> Parsed:
     query = parsed.query
+    if any(key.via for key in query.sort):
+        _sort_allowed(caller, query.sort)
     if not isinstance(query.where, And | Or | Not | Chain | Has | Text):
         return parsed
     where = reach.limited(caller, query.where, full_text=hub.options.full_text)
     return parsed if where is query.where else replace(parsed, query=replace(query, where=where))
+
+
+def _sort_allowed(caller: Caller, keys: Sequence[Sort]) -> None:
+    """An order tells about what it goes by."""
+    for key in keys:
+        for _, types in key.via:
+            subjects.refuse(caller, "an order by other resources")
+            for type in types:
+                caller.require(type, "s")
 
 
 def restricted(caller: Caller, type: str, where: Node) -> Node:

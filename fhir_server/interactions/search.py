@@ -12,6 +12,7 @@ from fhir_server.interactions import binaries, compartments, criteria, searchset
 from fhir_server.interactions.include import Includer
 from fhir_server.interactions.read import shown
 from fhir_server.interactions.values import Parameters, SearchSet
+from fhir_server.r4b import codec
 from fhir_server.r4b.definitions import definitions
 from fhir_server.r4b.outcome import BadRequest, Forbidden, Issue
 from fhir_server.search.parse import Parsed
@@ -60,6 +61,8 @@ async def search(hub: Hub, caller: Caller, asked: Asked, parameters: Parameters,
     parsed = await criteria.parse(hub, caller, asked.types, parameters, now=place.now)
     parsed, issues = _judged(parsed, strict)
     plan = _plan(hub, caller, asked, parsed)
+    if parsed.explain:
+        issues += await _explained(hub, caller, plan, parsed)
     if parsed.summary == "count" or parsed.count == 0:
         total = 0
         for query in plan:
@@ -152,6 +155,18 @@ def _plan(hub: Hub, caller: Caller, asked: Asked, parsed: Parsed) -> list[Query]
             where = criteria.narrowed(replace(query, where=where), (type,), subjects.criteria(caller, type)).where
         plan.append(replace(query, types=(type,), where=where))
     return plan
+
+
+async def _explained(hub: Hub, caller: Caller, plan: list[Query], parsed: Parsed) -> list[Issue]:
+    """How each query of the plan is answered, for those who run the server."""
+    if not caller.admin:
+        raise Forbidden("_explain needs a key with the admin scope.")
+    count = min(parsed.count if parsed.count is not None else hub.options.default_count, hub.options.max_count)
+    issues = []
+    for query in plan:
+        told = await hub.store.explain(query, limit=count)
+        issues.append(Issue("information", "informational", codec.encode(told).decode(), "_explain"))
+    return issues
 
 
 def _total(parsed: Parsed) -> Total:

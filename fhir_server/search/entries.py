@@ -3,7 +3,7 @@
 `param` is the index name of a search parameter for the resource's type: its code (``"code"``), or derived from it:
 
 - ``"subject:identifier"``   tokens of Reference.identifier, for the :identifier modifier
-- ``"code:text"``            strings of CodeableConcept.text, Coding.display, Identifier.type.text, for :text
+- ``"code:text"``            strings of CodeableConcept.text, Coding and Reference.display, Identifier.type.text, for :text
 - ``"identifier:of-type"``   tokens (type system, ``type code|value``), for :of-type
 - ``"code-value-quantity$0"``, ``"$1"``  the components of a composite parameter
 

@@ -42,6 +42,7 @@ class Parsed:
     revincludes: tuple[Include, ...] = ()
     contained: Contained = "false"
     contained_type: ContainedType = "container"
+    explain: bool = False
     needs: tuple[Need, ...] = ()
     unknown: tuple[tuple[str, str], ...] = ()
     applied: tuple[tuple[str, str], ...] = ()
@@ -119,6 +120,7 @@ def _parse(
         revincludes=tuple(dict.fromkeys(shaping.revincludes)),
         contained=shaping.contained,
         contained_type=shaping.contained_type,
+        explain=shaping.explain,
         needs=tuple(context.needs),
         unknown=tuple(unknown),
         applied=tuple(applied),

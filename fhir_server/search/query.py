@@ -215,11 +215,13 @@ class Sort:
     """One sort key. Ascending uses a resource's least value, descending its greatest; without a value: last.
 
     `kind` "last_updated" and "id" are _lastUpdated and _id; "score" is _score (falls back to the tie-break).
-    The final tie-break is always the store's stable resource ordinal, ascending."""
+    via: the references to follow first, each (parameter, types of the target); the key is then that of what they lead
+    to. The final tie-break is always the store's stable resource ordinal, ascending."""
 
     param: str
     kind: Literal["token", "string", "date", "number", "quantity", "reference", "uri", "last_updated", "id", "score"]
     descending: bool = False
+    via: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast, get_args
 
 from fhir_server.r4b.definitions import definitions
@@ -44,6 +44,7 @@ class Shaping:
     revincludes: list[Include] = field(default_factory=list)
     contained: Contained = "false"
     contained_type: ContainedType = "container"
+    explain: bool = False
     unknown: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -74,12 +75,40 @@ def _sort(name: str, modifier: str, value: str, types: tuple[str, ...], context:
 def _sort_key(code: str, descending: bool, types: tuple[str, ...], context: Context) -> Sort:
     if code in _SORT_SPECIAL:
         return Sort(code, _SORT_SPECIAL[code], descending)
-    if "." in code or ":" in code:
-        raise Unsupported(f"results cannot be sorted by '{code}': only by parameters of the searched type itself")
+    if "." in code:
+        return _chained_key(code, descending, types, context)
     found = field_of(types, code, code, context.registry)
     if found.kind not in _SORTED or not found.shape.tables:
         raise Unsupported(f"results cannot be sorted by '{code}', a {found.kind} parameter")
     return Sort(code, found.shape.tables[0], descending)
+
+
+def _chained_key(code: str, descending: bool, types: tuple[str, ...], context: Context) -> Sort:
+    """``patient.family``, ``subject:Patient.name``: by what a reference leads to."""
+    head, _, rest = code.partition(".")
+    context.step("_sort")
+    param, colon, target = head.partition(":")
+    found = field_of(types, param, param, context.registry)
+    if found.kind != "reference" or "reference" not in found.shape.tables:
+        raise Unsupported(f"results cannot be sorted by '{code}': '{param}' is not a reference")
+    if colon and target not in found.targets:
+        raise Unsupported(f"'{param}' does not refer to {target}")
+    reached: dict[Sort, list[str]] = {}
+    refusal: Unsupported | None = None
+    with context.deeper():
+        for type in (target,) if colon else found.targets:
+            try:
+                reached.setdefault(_sort_key(rest, descending, (type,), context), []).append(type)
+            except Unsupported as error:
+                refusal = error
+    if not reached:
+        raise refusal or Unsupported(f"'{param}' refers to nothing that results could be sorted by")
+    if len(reached) > 1:
+        raise Unsupported(
+            f"'{rest}' is not the same on all that '{param}' refers to; name the type ({param}:Type.{rest})"
+        )
+    ((inner, leading),) = reached.items()
+    return replace(inner, via=((param, tuple(leading)), *inner.via))
 
 
 def _count(name: str, modifier: str, value: str, types: tuple[str, ...], context: Context, shaping: Shaping) -> None:
@@ -119,6 +148,11 @@ def _contained_type(
 ) -> None:
     _plain(name, modifier)
     shaping.contained_type = cast(ContainedType, _one_of(name, value, get_args(ContainedType)))
+
+
+def _explain(name: str, modifier: str, value: str, types: tuple[str, ...], context: Context, shaping: Shaping) -> None:
+    _plain(name, modifier)
+    shaping.explain = _one_of(name, value, ("true", "false")) == "true"
 
 
 def _include(name: str, modifier: str, value: str, types: tuple[str, ...], context: Context, shaping: Shaping) -> None:
@@ -173,6 +207,7 @@ RESULT_PARAMETERS: Final[dict[str, Reader]] = {
     "_elements": _elements,
     "_contained": _contained,
     "_containedType": _contained_type,
+    "_explain": _explain,
     "_include": _include,
     "_revinclude": _revinclude,
 }

@@ -232,6 +232,11 @@ def _reference(names: Names, value: Any, sink: Sink, el: int) -> None:
     if identifier:
         for param in names.identifiers:
             sink.tokens.append((param, identifier.get("system", ""), identifier.get("value", ""), el))
+    display = value.get("display")
+    if display and names.texts:
+        folded = fold_often(display)
+        for param in names.texts:
+            sink.strings.append((param, folded, display, el))
 
 
 def _reference_of_codeable(names: Names, value: Any, sink: Sink, el: int) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.r4b.definitions import definitions
@@ -251,6 +251,7 @@ json_values = st.recursive(
 ELEMENTS = ("code", "subject", "name", "telecom", "component", "valueQuantity", "meta", "period", "entry", "position")
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(["Observation", "Patient", "Encounter", "Bundle", "Location"]),
     st.dictionaries(st.sampled_from(ELEMENTS), json_values),

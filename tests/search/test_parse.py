@@ -85,7 +85,7 @@ def test_a_bad_value_is_a_400_that_names_the_parameter(type: str, criterion: str
         "_has:Observation:code:code=1",
         "_has:Encounter:location:status=1",
         "_sort=foo",
-        "_sort=general-practitioner.name",
+        "_sort=gender.name",
         "_include=Foo:bar",
         "_include=Patient:foo",
         "_include=Patient:name",

@@ -8,7 +8,8 @@ from fhir_server.r4b.definitions import definitions
 from fhir_server.search.criteria.context import Context, Field, Need, Unsupported, any_of, bad
 from fhir_server.search.criteria.escapes import split, unescape
 from fhir_server.search.criteria.tokens import plain
-from fhir_server.search.query import Node, Nothing, Reference, Uri
+from fhir_server.search.fold import fold
+from fhir_server.search.query import Node, Nothing, Reference, String, Uri
 from fhir_server.search.values import reference_key, split_canonical
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII).fullmatch
@@ -35,6 +36,8 @@ def reference(field: Field, modifier: str, value: str, context: Context) -> Node
             return _literal(field, "", value, context)
         case "identifier":
             return plain(field, f"{field.param}:identifier", value)
+        case "text":
+            return String(f"{field.param}:text", "starts", fold(unescape(value)))
         case "above" | "below":
             return _hierarchy(field, modifier, value, context)
         case _ if definitions().is_resource(modifier):

@@ -45,9 +45,14 @@ class Reader:
         self.connection = connect(path)
         self.execute = self.connection.execute
         self._deadline = 0.0
-        self.connection.set_progress_handler(self._tick, _TICK)
+        self.watch()
 
-    def _tick(self) -> int:
+    def watch(self) -> None:
+        """Hold the budget again, after something else has watched the connection."""
+        self.connection.set_progress_handler(self.tick, _TICK)
+
+    def tick(self) -> int:
+        """Not 0 once the budget is spent."""
         return 1 if self._deadline and time.perf_counter() > self._deadline else 0
 
     def within(self, seconds: float) -> Budget:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cmp_to_key
 from typing import Any, Final, NamedTuple
 
@@ -44,7 +45,7 @@ def used(sort: Sequence[Sort]) -> tuple[Sort, ...]:
     for key in sort:
         if key.kind != "score":
             kept.append(key)
-        if key.kind == "id":
+        if key.kind == "id" and not key.via:
             break
     return tuple(kept)
 
@@ -55,6 +56,8 @@ def key(connection: sqlite3.Connection, names: Names, sort: Sort, type: str, res
 
 
 def _value(connection: sqlite3.Connection, names: Names, sort: Sort, type: str, resource: str, k: str) -> str:
+    if sort.via:
+        return _chained(connection, names, sort, type, resource, k)
     if sort.kind == "last_updated":
         return f"{resource}.last_updated"
     if sort.kind == "id":
@@ -84,10 +87,34 @@ def _value(connection: sqlite3.Connection, names: Names, sort: Sort, type: str, 
     return f"(SELECT {pick}({k}.{column}) FROM {table} {k} INDEXED BY {table}_rid WHERE {mine}{only})"
 
 
+def _chained(connection: sqlite3.Connection, names: Names, sort: Sort, type: str, resource: str, k: str) -> str:
+    """The value of what the first reference of `via` leads to."""
+    (param, targets), *rest = sort.via
+    pid = names.pid(connection, type, param)
+    if pid is None:
+        return "NULL"
+    inner = replace(sort, via=tuple(rest))
+    cases = []
+    for target in targets:
+        tid = names.tid(connection, target)
+        if tid is not None:
+            cases.append(f"WHEN {tid} THEN {_value(connection, names, inner, target, f'{k}r', f'{k}n')}")
+    if not cases:
+        return "NULL"
+    pick = "max" if sort.descending else "min"
+    return (
+        f"(SELECT {pick}(CASE {k}r.tid {' '.join(cases)} END) FROM ref {k} INDEXED BY ref_rid "
+        f"CROSS JOIN resource {k}r ON {k}r.rid = {k}.target AND {k}r.live = 1 "
+        f"WHERE {k}.rid = {resource}.rid AND {k}.pid = {pid})"
+    )
+
+
 def walk(connection: sqlite3.Connection, names: Names, sort: Sort, type: str) -> Walk | None:
     """None when no index has the values in their order."""
     tid = names.tid(connection, type)
     if tid is None:
+        return None
+    if sort.via:
         return None
     of_type = f"k.tid = {tid} AND k.live = 1"
     if sort.kind == "last_updated":

@@ -207,7 +207,13 @@ class SqliteStore:
         return await self._run(lambda reader: self._search(reader).count(query))
 
     async def explain(self, query: Query, *, limit: int) -> Mapping[str, Any]:
-        return await self._run(lambda reader: explain(self._search(reader), query, limit))
+        def explained(reader: Reader) -> Mapping[str, Any]:
+            try:
+                return explain(self._search(reader), query, limit, reader.tick)
+            finally:
+                reader.watch()
+
+        return await self._run(explained)
 
     async def history(
         self,
