@@ -12,11 +12,17 @@ from fhir_server.processing.engines import (
     Capability,
     CodeRequest,
     CodeResult,
+    ComposeRequest,
+    ComposeResult,
     ExtractRequest,
     ExtractResult,
     Mention,
     Reason,
     SetAside,
+    SummarizeRequest,
+    SummarizeResult,
+    TranscribeRequest,
+    TranscribeResult,
 )
 from fhir_server.processing.rules.context import Assertion, Target, assertions, triggers
 from fhir_server.processing.rules.dates import Clock, Dated, find_dates, relative
@@ -74,7 +80,7 @@ class RulesEngine:
 
     name = "rules"
     version = "1"
-    capabilities: frozenset[Capability] = frozenset({"extract", "code"})
+    capabilities: frozenset[Capability] = frozenset({"extract", "code", "summarize", "compose", "transcribe"})
 
     def warm(self) -> None:
         """Load the phrase automaton now, so that the first note does not wait for it."""
@@ -96,6 +102,24 @@ class RulesEngine:
         from fhir_server.processing.rules.coding.engine import code
 
         return code(request)
+
+    def summarize(self, request: SummarizeRequest) -> SummarizeResult:
+        """One chart review of several documents, in their own words."""
+        from fhir_server.processing.rules.writing.summary import summarize
+
+        return summarize(request)
+
+    def compose(self, request: ComposeRequest) -> ComposeResult:
+        """A note by the sections of a template, from what was said."""
+        from fhir_server.processing.rules.writing.compose import compose
+
+        return compose(request)
+
+    def transcribe(self, request: TranscribeRequest) -> TranscribeResult:
+        """Speech to text; needs the extra "speech"."""
+        from fhir_server.processing.rules.speech import transcribe
+
+        return transcribe(request)
 
 
 def concepts(text: str) -> list[Found]:

@@ -33,6 +33,11 @@ def _kinds() -> dict[str, str]:
     return {" ".join(fold(heading).split()): kind for heading, kind in (line.split("\t") for line in lines)}
 
 
+def kind_of(heading: str) -> str | None:
+    """The kind of section that a heading names ("Past Medical History" -> "past_history"); None when not known."""
+    return _kinds().get(" ".join(fold(heading).split()))
+
+
 _SHORT_ONLY_AT_LINE_START = 3
 _HEADING = re.compile(
     r"(?:^|(?<=[.;!?\n]))[ \t>*#\-\u2022]*(?:\d{1,2}[.)][ \t]+)?([A-Za-z][A-Za-z/&' \-]{0,45}?)[ \t]*(?:\*\*)?[ \t]*:",

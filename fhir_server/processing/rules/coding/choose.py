@@ -42,6 +42,8 @@ def choose(text: str, problem: Problem) -> Choice | None:
     if problem.kind != "condition":
         return Choice(problem.code, (), "recognised") if table.billable(problem.code) else None
     own = frozenset(words(text[problem.start : problem.end]))
+    if own == {"secondary"} and "malignant" in problem.window.linked:
+        return None
     base, linked, wide = table.parted(problem.code)[0], problem.window.linked, problem.window.wide
     if base.startswith(("C77", "C78", "C79")) and "malignant" in own and "secondary" in own:
         base, own = "", own - {"secondary"}
@@ -93,7 +95,7 @@ def _opens(code: str, said: frozenset[str], own: frozenset[str], linked: frozens
     """Whether a lead is enough for a condition that was not recognised."""
     if code[0] in _SPECIAL or not said <= linked or not own & said or not said - _WEAK:
         return False
-    return len(said) > 1 or (said == own and not own & _WEAK)
+    return len(said) > 1 or (said == own - _SIDES and not said & _WEAK)
 
 
 def _led(base: str, own: frozenset[str]) -> bool:

@@ -225,7 +225,8 @@ def _mind(text: str, sheet: Sheet) -> None:
     dementia = sheet.having("F03")
     if brain and dementia:
         for line in dementia:
-            code = f"F02{line.code[3:]}" if line.code != "F03.90" else _disturbed(text)
+            same = "F02.8" + line.code[5:] if line.code.startswith("F03.9") else "F02" + line.code[3:]
+            code = _disturbed(text) if line.code == "F03.90" else same
             sheet.combine(code, [line], "Dementia in a disease classified elsewhere: code that first.")
     elif sheet.having("G30") and re.search(r"\bdementia\b", text, re.I) and not sheet.having("F02"):
         lines = sheet.having("G30")

@@ -130,7 +130,8 @@ def _episode(around: Window, sentence: str) -> Window:
 
 
 _SPREAD = re.compile(
-    r"\b(?:metastatic|metastasi[sz]ed|metasta[st]es|metastasis|mets|spread) (?:disease )?(?:to|in) (?:the |his |her )?"
+    r"\b(?:metastatic|metastasi[sz]ed|metasta[st]es|metastasis|mets|spread)(?: (?!to|in)[a-z]+){0,3} "
+    r"(?:to|in) (?:the |his |her )?"
     r"(?:right |left )?([a-z]+(?: nodes?)?)(?:(?:,| and|, and) (?:the )?([a-z]+))?"
 )
 

@@ -1,0 +1,1 @@
+"""Summaries and notes made of what the sources say, word for word."""
