@@ -251,7 +251,7 @@ def _work(settings: Settings, connection: Connection, parents_end: Connection) -
 async def _load(hub: Any, piece: Piece) -> Loaded:
     try:
         if piece.lines is not None:
-            return await load_lines(hub, piece.lines)
+            return await load_lines(hub, piece.lines, exported=piece.exported)
         with open_file(piece.path) as file:
             raw = file.read()
         return await load_document(hub, raw)

@@ -103,8 +103,9 @@ async def load_document(hub: Hub, raw: bytes) -> Loaded:
     return await _collection(hub, bundle)
 
 
-async def load_lines(hub: Hub, lines: Sequence[tuple[int, bytes]]) -> Loaded:
-    """Write lines of an NDJSON file: resources many at a time, Bundles one by one."""
+async def load_lines(hub: Hub, lines: Sequence[tuple[int, bytes]], *, exported: bool = False) -> Loaded:
+    """Write lines of an NDJSON file: resources many at a time, Bundles one by one. exported: a Bundle is a resource
+    like any other."""
     result = Loaded()
     entries: list[BundleEntry] = []
     places: list[Failure] = []
@@ -122,7 +123,7 @@ async def load_lines(hub: Hub, lines: Sequence[tuple[int, bytes]]) -> Loaded:
         except msgspec.MsgspecError:
             result.failures.append(Failure(_why(line), line=number))
             continue
-        if head.resourceType == "Bundle":
+        if head.resourceType == "Bundle" and not exported:
             await write()
             loaded = await load_document(hub, line)
             for failure in loaded.failures:

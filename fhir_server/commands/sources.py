@@ -27,11 +27,13 @@ CHUNK_BYTES: Final = 2 << 20
 class Piece:
     """What one process takes at a time: a whole file (lines is None), or some lines of an NDJSON file.
 
-    lines: (line number from 1, content). weight: bytes on disk that it stands for, for the progress."""
+    lines: (line number from 1, content). weight: bytes on disk that it stands for, for the progress. exported: the
+    lines are resources as a server held them, so that a Bundle among them is one to keep, not one to carry out."""
 
     path: Path
     weight: int
     lines: tuple[tuple[int, bytes], ...] | None = None
+    exported: bool = False
 
 
 def find_files(paths: Sequence[str]) -> list[Path]:
@@ -50,7 +52,8 @@ def find_files(paths: Sequence[str]) -> list[Path]:
         elif path.exists():
             named = [path]
         else:
-            named = [Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file()]
+            matched = [Path(name) for name in glob.glob(text, recursive=True)]
+            named = [file for file in matched if file.is_file() and file.name not in _NOT_DATA]
         if not named:
             raise FileNotFoundError(f"{text}: no such file, or nothing to import in it")
         for file in named:
@@ -82,6 +85,7 @@ def pieces(path: Path) -> Iterator[Piece]:
     if not _is_ndjson(path):
         yield Piece(path, size)
         return
+    exported = is_exported(path)
     packed = path.open("rb")
     weight_done = 0
     with packed, open_file(path) as file:
@@ -100,9 +104,18 @@ def pieces(path: Path) -> Iterator[Piece]:
                 # The size unpacked is not known beforehand: what a packed file weighs is told with its last piece.
                 weight = length if file is not None and _is_plain(path) else 0
                 weight_done += weight
-                yield Piece(path, weight, tuple(lines))
+                yield Piece(path, weight, tuple(lines), exported)
                 lines, length = [], 0
-        yield Piece(path, max(0, size - weight_done), tuple(lines))
+        yield Piece(path, max(0, size - weight_done), tuple(lines), exported)
+
+
+def is_exported(path: Path) -> bool:
+    """Whether the manifest of a bulk export, in the same folder, lists this file."""
+    try:
+        manifest = json.loads((path.parent / "manifest.json").read_bytes())
+        return any(Path(item["url"]).name == path.name for item in manifest["output"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _is_plain(path: Path) -> bool:

@@ -206,6 +206,19 @@ def test_a_history_bundle_is_refused_clearly(fhir_server: Run, tmp_path: Path) -
     assert "history" in errors(tmp_path)[0]["outcome"]["issue"][0]["diagnostics"]
 
 
+def test_a_bundle_that_was_stored_comes_back_as_one(fhir_server: Run, tmp_path: Path) -> None:
+    stored = {"id": "b1", **bundle("collection", {"resource": PATIENT})}
+    kept = {"id": "p9", "resourceType": "Parameters", "parameter": [{"name": "a", "resource": stored}]}
+    (tmp_path / "first").mkdir()
+    write(tmp_path / "first" / "Bundle.ndjson", stored, kept)
+    output = [{"type": "Bundle", "url": "Bundle.ndjson", "count": 2}]
+    (tmp_path / "first" / "manifest.json").write_text(json.dumps({"output": output}))
+    fhir_server("import", str(tmp_path / "first" / "*"))
+    found = exported(fhir_server, tmp_path)
+    assert set(found) == {"Bundle", "Parameters"}
+    assert found["Bundle"][0]["entry"] == [{"resource": PATIENT}]
+
+
 @pytest.mark.parametrize(
     ("pack", "name"), [(gzip.compress, "x.json.gz"), (bz2.compress, "x.json.bz2"), (gzip.compress, "x.json")]
 )
