@@ -1,161 +1,183 @@
-"""The built terminology index: one read-only SQLite file, memory-mapped and shared by processes."""
+"""A built terminology index: one read-only SQLite file, memory-mapped and shared by processes.
+
+The shipped content is one such file; each release that an operator loads is another.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SCHEMA = """
-CREATE TABLE systems (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE, version TEXT, name TEXT, title TEXT,
-  content TEXT NOT NULL, case_sensitive INTEGER NOT NULL);
-CREATE TABLE concepts (system INTEGER NOT NULL, code TEXT NOT NULL, display TEXT, definition TEXT,
-  position INTEGER NOT NULL, PRIMARY KEY (system, code)) WITHOUT ROWID;
-CREATE TABLE edges (system INTEGER NOT NULL, child TEXT NOT NULL, parent TEXT NOT NULL,
-  PRIMARY KEY (system, child, parent)) WITHOUT ROWID;
-CREATE INDEX children ON edges (system, parent);
-CREATE TABLE properties (system INTEGER NOT NULL, code TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
-  PRIMARY KEY (system, code, name, value)) WITHOUT ROWID;
-CREATE TABLE value_sets (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE, version TEXT, name TEXT, title TEXT,
-  compose TEXT, members TEXT);
+Json = dict[str, Any]
+
+#: Raised when what is written below changes: an index of another layout is not opened.
+LAYOUT = 2
+SCHEMA = f"""
+PRAGMA user_version={LAYOUT};
+CREATE TABLE systems (id INTEGER PRIMARY KEY, url TEXT NOT NULL, version TEXT, content TEXT NOT NULL,
+  first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL, hierarchical INTEGER NOT NULL, meta BLOB NOT NULL,
+  UNIQUE (url, version));
+CREATE TABLE concepts (number INTEGER PRIMARY KEY, system INTEGER NOT NULL, code TEXT NOT NULL, display TEXT,
+  definition TEXT, flags INTEGER NOT NULL);
+CREATE TABLE edges (child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)) WITHOUT ROWID;
+CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE properties (number INTEGER NOT NULL, name INTEGER NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL,
+  PRIMARY KEY (number, name, value)) WITHOUT ROWID;
+CREATE TABLE designations (number INTEGER NOT NULL, place INTEGER NOT NULL, language TEXT, use TEXT, value TEXT NOT NULL,
+  PRIMARY KEY (number, place)) WITHOUT ROWID;
+CREATE TABLE value_sets (id INTEGER PRIMARY KEY, url TEXT NOT NULL, version TEXT, resource BLOB NOT NULL);
+CREATE TABLE maps (id INTEGER PRIMARY KEY, url TEXT NOT NULL, version TEXT, meta BLOB NOT NULL);
+CREATE TABLE map_groups (map INTEGER NOT NULL, place INTEGER NOT NULL, source TEXT, target TEXT, meta BLOB NOT NULL,
+  PRIMARY KEY (map, place)) WITHOUT ROWID;
+CREATE TABLE mappings (map INTEGER NOT NULL, place INTEGER NOT NULL, source TEXT NOT NULL, target TEXT, element BLOB NOT NULL);
+CREATE TABLE sets (system INTEGER NOT NULL, name TEXT NOT NULL, code TEXT NOT NULL,
+  PRIMARY KEY (system, name, code)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE words USING fts5 (text, content='', columnsize=0, detail=none, prefix='2 3',
+  tokenize='unicode61 remove_diacritics 2');
 """
+#: Made when the rows are there, which is faster than keeping them up to date.
+INDEXES = """
+CREATE UNIQUE INDEX concept_codes ON concepts (system, code);
+CREATE INDEX edge_parents ON edges (parent, child);
+CREATE INDEX property_values ON properties (name, value, number);
+CREATE INDEX value_set_urls ON value_sets (url);
+CREATE INDEX map_urls ON maps (url);
+CREATE INDEX map_sources ON map_groups (source, target);
+CREATE INDEX map_targets ON map_groups (target);
+CREATE INDEX mapping_sources ON mappings (map, place, source);
+CREATE INDEX mapping_targets ON mappings (map, place, target);
+"""
+ABSTRACT, INACTIVE, DEPRECATED, SAID, NAMED = 1, 2, 4, 8, 16
+"""Flags of a concept. SAID: it has properties; NAMED: it has designations."""
+
+
+def packed(value: Any) -> bytes:
+    return zlib.compress(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(), 6)
+
+
+def unpacked_json(blob: bytes) -> Any:
+    return json.loads(zlib.decompress(blob))
 
 
 @dataclass(frozen=True, slots=True)
-class System:
-    """A code system. content "complete", or "fragment" when only some of its codes are here."""
+class SystemRow:
+    """A code system in the file. first, last: numbers of its concepts, in the order of the definition."""
 
     id: int
     url: str
     version: str | None
-    name: str | None
-    title: str | None
     content: str
-    case_sensitive: bool
+    first: int
+    last: int
+    count: int
+    hierarchical: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Concept:
-    code: str
-    display: str | None
-    definition: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ValueSet:
-    """A value set's definition: compose as in the resource (R4B 4.9.4); members: (system, code, display) when HL7 gave
-    them, because its definition needs content that is not here."""
-
-    url: str
-    version: str | None
-    name: str | None
-    title: str | None
-    compose: dict[str, Any] | None
-    members: list[list[str]] | None
-
-
-def _system(row: tuple[Any, ...]) -> System:
-    number, url, version, name, title, content, case_sensitive = row
-    return System(number, url, version, name, title, content, bool(case_sensitive))
+#: number, code, display, definition, flags
+ConceptRow = tuple[int, str, str | None, str | None, int]
+_CONCEPT = "SELECT number, code, display, definition, flags FROM concepts"
 
 
 class Index:
     """Read access to an index file. One connection a thread, opened on first use."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._local = threading.local()
+        self._systems: dict[str, list[SystemRow]] = {}
+        self._metas: dict[int, Json] = {}
+        if self.one("PRAGMA user_version") != (LAYOUT,):
+            raise ValueError(f"{path} is not an index of layout {LAYOUT}; build it anew.")
+        for row in self.all("SELECT id, url, version, content, first, last, count, hierarchical FROM systems"):
+            system = SystemRow(*row[:7], bool(row[7]))
+            self._systems.setdefault(system.url, []).append(system)
 
     def _db(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
-            db = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-            db.execute("PRAGMA mmap_size=268435456")
+            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+            db.execute("PRAGMA mmap_size=4294967296")
             db.execute("PRAGMA cache_size=-512")
             self._local.db = db
         return db
 
-    def system(self, url: str) -> System | None:
-        """The code system with this canonical url (without version)."""
-        row = self._db().execute("SELECT * FROM systems WHERE url=?", (url,)).fetchone()
-        return None if row is None else _system(row)
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._db().execute(sql, parameters).fetchall()
 
-    def systems(self) -> Iterator[System]:
-        for row in self._db().execute("SELECT * FROM systems ORDER BY url"):
-            yield _system(row)
+    def each(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        yield from self._db().execute(sql, parameters)
 
-    def concept(self, system: System, code: str) -> Concept | None:
-        """The concept with this code, in any case when the system says that case does not matter."""
-        ask = "SELECT code, display, definition FROM concepts WHERE system=? AND code=?"
-        row = self._db().execute(ask, (system.id, code)).fetchone()
-        if row is None and not system.case_sensitive:
-            row = self._db().execute(f"{ask} COLLATE NOCASE", (system.id, code)).fetchone()
-        return None if row is None else Concept(*row)
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._db().execute(sql, parameters).fetchone()
+        return row
 
-    def concepts(self, system: System) -> Iterator[Concept]:
-        """All concepts, in the order of the definition."""
-        ask = "SELECT code, display, definition FROM concepts WHERE system=? ORDER BY position"
-        for row in self._db().execute(ask, (system.id,)):
-            yield Concept(*row)
+    def systems(self, url: str | None = None) -> list[SystemRow]:
+        """The versions of a code system, or all code systems."""
+        if url is None:
+            return [system for versions in self._systems.values() for system in versions]
+        return self._systems.get(url, [])
 
-    def below(self, system: System, code: str) -> list[str]:
-        """`code` and every code under it."""
-        ask = (
-            "WITH RECURSIVE found(code) AS (VALUES(?) UNION"
-            " SELECT child FROM edges JOIN found ON parent=found.code WHERE system=?) SELECT code FROM found"
-        )
-        return [row[0] for row in self._db().execute(ask, (code, system.id))]
+    def meta(self, system: SystemRow) -> Json:
+        """Its CodeSystem resource, without concepts."""
+        found = self._metas.get(system.id)
+        if found is None:
+            row = self.one("SELECT meta FROM systems WHERE id=?", (system.id,))
+            assert row is not None
+            found = self._metas[system.id] = unpacked_json(row[0])
+        return found
 
-    def above(self, system: System, code: str) -> list[str]:
-        """`code` and every code over it."""
-        ask = (
-            "WITH RECURSIVE found(code) AS (VALUES(?) UNION"
-            " SELECT parent FROM edges JOIN found ON child=found.code WHERE system=?) SELECT code FROM found"
-        )
-        return [row[0] for row in self._db().execute(ask, (code, system.id))]
+    def concept(self, system: SystemRow, code: str) -> ConceptRow | None:
+        return self.one(f"{_CONCEPT} WHERE system=? AND code=?", (system.id, code))  # type: ignore[return-value]
 
-    def parents(self, system: System, code: str) -> list[str]:
-        ask = "SELECT parent FROM edges WHERE system=? AND child=?"
-        return [row[0] for row in self._db().execute(ask, (system.id, code))]
+    def concept_in_any_case(self, system: SystemRow, code: str) -> ConceptRow | None:
+        for variant in (code.upper(), code.lower()):
+            row = self.concept(system, variant)
+            if row is not None:
+                return row
+        ask = f"{_CONCEPT} WHERE system=? AND code=? COLLATE NOCASE LIMIT 1"
+        return self.one(ask, (system.id, code))  # type: ignore[return-value]
 
-    def children(self, system: System, code: str) -> list[str]:
-        ask = "SELECT child FROM edges WHERE system=? AND parent=?"
-        return [row[0] for row in self._db().execute(ask, (system.id, code))]
+    def concepts(self, system: SystemRow) -> Iterator[ConceptRow]:
+        """All of them, in the order of the definition."""
+        ask = f"{_CONCEPT} WHERE number BETWEEN ? AND ? ORDER BY number"
+        yield from self.each(ask, (system.first, system.last))  # type: ignore[misc]
 
-    def has_hierarchy(self, system: System) -> bool:
-        ask = "SELECT 1 FROM edges WHERE system=? LIMIT 1"
-        return self._db().execute(ask, (system.id,)).fetchone() is not None
+    def numbered(self, number: int) -> ConceptRow | None:
+        return self.one(f"{_CONCEPT} WHERE number=?", (number,))  # type: ignore[return-value]
 
-    def properties(self, system: System, code: str) -> list[tuple[str, str]]:
-        """(name, value) pairs, values as text."""
-        ask = "SELECT name, value FROM properties WHERE system=? AND code=?"
-        return [(row[0], row[1]) for row in self._db().execute(ask, (system.id, code))]
-
-    def with_property(self, system: System, name: str) -> list[tuple[str, str]]:
-        """(code, value) of every concept that has the property."""
-        ask = "SELECT code, value FROM properties WHERE system=? AND name=?"
-        return [(row[0], row[1]) for row in self._db().execute(ask, (system.id, name))]
-
-    def value_set(self, url: str) -> ValueSet | None:
-        """The value set with this canonical url (without version)."""
-        ask = "SELECT url, version, name, title, compose, members FROM value_sets WHERE url=?"
-        row = self._db().execute(ask, (url,)).fetchone()
-        if row is None:
-            return None
-        url, version, name, title, compose, members = row
-        return ValueSet(
-            url,
-            version,
-            name,
-            title,
-            json.loads(compose) if compose else None,
-            json.loads(members) if members else None,
-        )
+    def value_sets(self, url: str) -> list[Json]:
+        """The versions of a value set, as ValueSet resources."""
+        return [unpacked_json(row[0]) for row in self.all("SELECT resource FROM value_sets WHERE url=?", (url,))]
 
     def value_set_urls(self) -> Iterator[str]:
-        for row in self._db().execute("SELECT url FROM value_sets ORDER BY url"):
+        for row in self.each("SELECT DISTINCT url FROM value_sets ORDER BY url"):
             yield row[0]
+
+    def maps(self, url: str) -> list[tuple[int, Json]]:
+        """(id, ConceptMap resource without groups) of every version."""
+        return [(row[0], unpacked_json(row[1])) for row in self.all("SELECT id, meta FROM maps WHERE url=?", (url,))]
+
+    def map_ids(self, source: str | None, target: str | None) -> list[tuple[int, Json]]:
+        """As `maps`, for those with a group between two systems (None: any)."""
+        where = " AND ".join(
+            part for part, value in (("source=?", source), ("target=?", target)) if value is not None
+        ) or "1"
+        ask = f"SELECT id, meta FROM maps WHERE id IN (SELECT map FROM map_groups WHERE {where})"  # noqa: S608
+        return [(row[0], unpacked_json(row[1])) for row in self.all(ask, [v for v in (source, target) if v is not None])]
+
+    def map_groups(self, number: int) -> list[tuple[int, Json]]:
+        """(place, group without elements)."""
+        ask = "SELECT place, meta FROM map_groups WHERE map=? ORDER BY place"
+        return [(row[0], unpacked_json(row[1])) for row in self.all(ask, (number,))]
+
+    def map_elements(self, number: int, place: int, code: str, *, by_target: bool = False) -> list[Json]:
+        """The elements of a group that have this source (or target) code."""
+        side = "target" if by_target else "source"
+        ask = f"SELECT element FROM mappings WHERE map=? AND place=? AND {side}=? ORDER BY rowid"  # noqa: S608
+        return [unpacked_json(row[0]) for row in self.all(ask, (number, place, code))]
