@@ -21,6 +21,8 @@ from fhir_server.processing.rules.writing.statements import statements
 from fhir_server.processing.rules.writing.templates import SOAP, TOPICS, routes
 from fhir_server.processing.rules.writing.topics import is_answer, is_chat, topic
 
+_SHORT = 8
+"""Words up to which an answer is read with its question: "Do you smoke? I quit ten years ago."."""
 _SAID = re.compile(r"[^\W_]")
 _KINDS = {"differential": "assessment", "gynecologic_history": "past_history"}
 
@@ -130,7 +132,7 @@ def _conversation(said: list[tuple[str, str, str, int]]) -> list[_Line]:
                     found.append(_Line(name, [question, quote], together))
                     asked, current = None, name
                     continue
-                if name is None and about:
+                if about and (name is None or (name != about and len(words.split()) <= _SHORT)):
                     found.append(_Line(about, [question, quote], f"{' '.join(question.text.split())} {shown}"))
                     asked, current = None, about
                     continue

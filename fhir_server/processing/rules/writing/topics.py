@@ -37,8 +37,8 @@ def _courtesy() -> re.Pattern[str]:
 
 _ANSWER = re.compile(
     r"^\W*(?:um+|uh+|well|oh)?\W*(?:yes|yeah|yep|yup|no|nope|nah|not (?:really|that i know of|at all)|never|none|i do|"
-    r"i don'?t|i have(?:n'?t)?|sometimes|correct|that'?s (?:right|correct)|sure|maybe|a little|a bit|occasionally|mm-?hmm|"
-    r"uh-?huh|i (?:think|guess) so|i'?m not sure|nothing)\b",
+    r"i don'?t|i have(?:n'?t)?|sometimes|correct|that'?s (?:right|correct)|sure|maybe|a little|a bit|occasionally|"
+    r"mm-?hmm|uh-?huh|i (?:think|guess) so|i'?m not sure|nothing)\b",
     re.I,
 )
 
