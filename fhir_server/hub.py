@@ -20,6 +20,7 @@ from fhir_server.interactions import (
     delete,
     history,
     patch,
+    provenance,
     read,
     search,
     subjects,
@@ -261,10 +262,27 @@ class Hub:
         self, writes: Sequence[Put | StoreDelete], guards: Sequence[Guard] = ()
     ) -> Sequence[Version | None]:
         """The one door to the store's commit; tells the listeners."""
+        if provenance.attached.get() is not None:
+            return await self._commit_with_provenance(writes, guards)
         versions = await self.store.commit(Commit(writes, guards))
+        self._tell(versions)
+        return versions
+
+    async def _commit_with_provenance(
+        self, writes: Sequence[Put | StoreDelete], guards: Sequence[Guard]
+    ) -> Sequence[Version | None]:
+        versions = await self.store.commit(Commit(await provenance.with_provenance(self, writes), guards))
+        # What the listeners set off is not what the client wrote.
+        token = provenance.attached.set(None)
+        try:
+            self._tell(versions)
+        finally:
+            provenance.attached.reset(token)
+        return versions[: len(writes)]
+
+    def _tell(self, versions: Sequence[Version | None]) -> None:
         for listener in self._listeners:
             listener([version for version in versions if version is not None])
-        return versions
 
     def on_commit(self, listener: Listener) -> None:
         """`listener` is called in this process after every commit with the versions it made; it must not block."""

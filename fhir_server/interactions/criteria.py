@@ -79,7 +79,7 @@ def restricted(caller: Caller, type: str, where: Node) -> Node:
 
 async def _answer(hub: Hub, need: Need) -> Answer:
     if need.kind == "list":
-        return await _members(hub, need.key)
+        return await list_members(hub, need.key)
     if need.kind == "value_set":
         return await value_set_codes(hub, need.key)
     if need.kind == "below":
@@ -87,10 +87,11 @@ async def _answer(hub: Hub, need: Need) -> Answer:
     return await _above(hub, need.key, need.via)
 
 
-async def _members(hub: Hub, id: str) -> Answer:
+async def list_members(hub: Hub, id: str) -> list[tuple[str, str]]:
+    """(type, id) of what List/`id` holds; [] when there is no such list."""
     version = await hub.store.read("List", id)
     if version is None or version.body is None:
-        return ()
+        return []
     found = []
     for entry in codec.decode(version.body).get("entry") or ():
         if entry.get("deleted") is True:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from fhir_server.interactions import binaries, searchset, subjects
+from fhir_server.interactions import binaries, criteria, searchset, subjects
 from fhir_server.interactions.read import missing
 from fhir_server.interactions.values import Parameters, SearchSet
 from fhir_server.r4b.definitions import definitions
@@ -29,6 +29,7 @@ class _Asked:
     after: Cursor | None = None
     total: int | None = None
     token: str | None = None
+    lists: tuple[str, ...] = ()
 
 
 async def history(
@@ -43,6 +44,7 @@ async def history(
         type=type,
         id=id,
         types=types,
+        among=await _among(hub, caller, type, asked.lists, types),
         since=asked.since,
         at=asked.at,
         limit=max(asked.count, 1),
@@ -73,6 +75,19 @@ async def history(
     parts = [searchset.history_entry(hub.base_url, version) for version in full]
     body = searchset.bundle(b"history", parts, now=hub.now(), total=total, links=links)
     return SearchSet(body, full, (), total, links, tuple(issues))
+
+
+async def _among(
+    hub: Hub, caller: Caller, type: str | None, lists: tuple[str, ...], types: tuple[str, ...]
+) -> list[tuple[str, str]] | None:
+    """What is on the lists, as far as it was asked for and is open; None when no list was named. R4B 3.1.0.13.1"""
+    if not lists:
+        return None
+    caller.require("List", "r")
+    keys: dict[tuple[str, str], None] = {}
+    for id in lists:
+        keys.update(dict.fromkeys(await criteria.list_members(hub, id)))
+    return [key for key in keys if type in (None, key[0]) and (not types or key[0] in types)]
 
 
 def _allowed(caller: Caller, type: str | None, id: str | None) -> tuple[str, ...]:
@@ -120,6 +135,10 @@ def _asked(
                 asked.since = span[0]
             else:
                 asked.at = span
+        elif name == "_list" and path.count("/") < 2:
+            asked.lists = tuple(part.strip().removeprefix("List/") for part in value.split(","))
+            if not all(asked.lists):
+                raise BadRequest("_list is the id of a List.", expression=name)
         elif strict:
             raise BadRequest(f"{name[:64]} means nothing on a history.", code="not-supported", expression=name[:64])
         else:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server.hub import Hub
+from fhir_server.interactions import provenance
 from fhir_server.r4b.definitions import definitions
 from fhir_server.r4b.outcome import BadRequest, FhirError, NotAcceptable, NotFound, NotImplementedHere
 from fhir_server.rest import later
@@ -213,6 +214,8 @@ class FhirApp:
             format_named=bool(chosen),
         )
         check_preferences(request)
+        if b"x-provenance" in headers:
+            provenance.attach(self._hub, caller, headers[b"x-provenance"].decode("latin-1"))
         if request.prefer.respond_async and later.wanted(request):
             return await later.accept(request, scope)
         response = self._metadata(request) if is_metadata else await HANDLERS[route.interaction](request)

@@ -209,13 +209,14 @@ class Store(Protocol):
         type: str | None = None,
         id: str | None = None,
         types: Sequence[str] = (),
+        among: Sequence[tuple[str, str]] | None = None,
         since: int | None = None,
         at: tuple[int, int] | None = None,
         limit: int,
         after: Cursor | None = None,
         total: bool = False,
     ) -> HistoryPage:
-        """Versions, newest first, of one resource, one type, several types, or everything.
+        """Versions, newest first, of one resource, one type, several types, or everything; among: of these alone.
 
         since: last_updated >= since. at: versions that were current at some moment within [lo, hi]."""
         ...

@@ -138,3 +138,26 @@ def test_history_has_a_self_link(fhir: httpx.Client, mark: str) -> None:
     assert f"Patient/{created['id']}/_history" in (
         link(history(fhir, f"Patient/{created['id']}/_history"), "self") or ""
     )
+
+
+def test_a_history_may_be_narrowed_to_a_list(fhir: httpx.Client, mark: str) -> None:
+    on, off = create(fhir, patient(mark)), create(fhir, patient(mark))
+    on = update(fhir, {**on, "gender": "male"})
+    listed = create(
+        fhir,
+        {
+            "resourceType": "List",
+            "status": "current",
+            "mode": "working",
+            "entry": [{"item": {"reference": f"Patient/{on['id']}"}}],
+        },
+    )
+    for path in ("_history", "Patient/_history"):
+        bundle = fhir.get(path, params={"_list": listed["id"]}).json()
+        assert [each["resource"]["id"] for each in bundle["entry"]] == [on["id"], on["id"]]
+        assert bundle["total"] == 2
+    assert off["id"] not in bundle["entry"][0]["fullUrl"]
+    assert fhir.get("Observation/_history", params={"_list": listed["id"]}).json().get("entry") is None
+    first = fhir.get("_history", params={"_list": listed["id"], "_count": "1"}).json()
+    [following] = [each["url"] for each in first["link"] if each["relation"] == "next"]
+    assert [each["resource"]["meta"]["versionId"] for each in fhir.get(following).json()["entry"]] == ["1"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
@@ -41,6 +42,7 @@ def history(
     type: str | None,
     id: str | None,
     types: Sequence[str],
+    among: Sequence[tuple[str, str]] | None = None,
     since: int | None,
     at: tuple[int, int] | None,
     limit: int,
@@ -48,7 +50,7 @@ def history(
     total: bool,
 ) -> HistoryPage:
     """As Store.history."""
-    scope = _scope(connection, names, type, id, types)
+    scope = _scope(connection, names, type, id, types) if among is None else _among(connection, names, among)
     if scope is None:
         return HistoryPage([], None, 0 if total else None)
     window = _window(connection, since, at)
@@ -100,6 +102,17 @@ def _scope(
         return [Sql("1")]
     tids = [tid for tid in (names.tid(connection, name) for name in wanted) if tid is not None]
     return [Sql("v.tid = ?", (tid,)) for tid in tids] or None
+
+
+def _among(connection: sqlite3.Connection, names: Names, keys: Sequence[tuple[str, str]]) -> list[Sql] | None:
+    """Some resources by type and id."""
+    rids = []
+    for type, id in keys:
+        tid = names.tid(connection, type)
+        row = connection.execute("SELECT rid FROM resource WHERE tid = ? AND id = ?", (tid, id)).fetchone()
+        if row is not None:
+            rids.append(row[0])
+    return [Sql("v.rid IN (SELECT value FROM json_each(?))", (json.dumps(rids),))] if rids else None
 
 
 def _window(connection: sqlite3.Connection, since: int | None, at: tuple[int, int] | None) -> Sql:
