@@ -28,6 +28,8 @@ def celery_app(broker_url: str | None, data_dir: Path) -> Celery:
         broker_url=broker_url or f"{SCHEME}://",
         broker_transport_options=_redis(broker_url) if broker_url else _files(data_dir / "jobs" / "queue"),
         broker_connection_retry_on_startup=True,
+        # a broker that is away comes back; the Tasks wait
+        broker_connection_max_retries=None,
         task_default_queue=QUEUE,
         task_acks_late=True,
         task_reject_on_worker_lost=True,

@@ -146,11 +146,18 @@ def is_user(identifiers: object, user_id: str) -> bool:
 
 
 def files_json(view: CaseView, base: str) -> list[Json]:
-    """The files, oldest first."""
+    """The files, oldest first, those of one upload as they were sent."""
+    values = [item.get("valueReference") or {} for item in view.task.get("input") or ()]
+    sent = [local(value.get("reference"), "DocumentReference") for value in values]
+    place = {id: number for number, id in enumerate(sent)}
     files = [document for document in view.documents if is_file(document)]
     texts = texts_of(view.documents)
     shown = [file_json(file, view.task, base, texts.get(str(file["id"]))) for file in files]
-    return sorted(shown, key=lambda each: (each["upload_date"] or "", each["file_id"]))
+
+    def order(file: Json) -> tuple[str, int, str]:
+        return file["upload_date"] or "", place.get(file["file_id"], len(sent)), file["file_id"]
+
+    return sorted(shown, key=order)
 
 
 def is_file(document: Mapping[str, Any]) -> bool:

@@ -21,6 +21,15 @@ from fhir_server.jobs.book import JobBook
 from fhir_server.jobs.counters import BufferedCounters
 from fhir_server.jobs.names import Names
 from fhir_server.jobs.runtime import Runtime
+from fhir_server.processing.case import (
+    CaseInsights,
+    CaseRequest,
+    CaseSummary,
+    PrimaryDiagnosis,
+    Score,
+    SoapNote,
+)
+from fhir_server.processing.engines import CodeResult, ComposeResult, Quote, SummarizeResult, SummarySection
 from fhir_server.search.registry import Registry
 from fhir_server.security.caller import SYSTEM
 from fhir_server.security.keys import Keys
@@ -117,3 +126,45 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield Site(hub, keys, settings, client)
     await hub.stop()
     await store.close()
+
+
+CSV = b"test,value,unit\nGlucose,180,mg/dL\nHaemoglobin,12,g/dL\n"
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
+FILES = [("lab_files", ("cbc.csv", CSV, "text/csv")), ("radiology_files", ("chest.png", PNG, "image/png"))]
+
+
+def canned(request: CaseRequest, chosen: object = None) -> CaseInsights:
+    """Insights that depend on nothing but what there is: the dialect's own part is tested here."""
+    labs = [each for each in request.documents if each.kind == "lab"]
+    quotes = tuple(Quote("Glucose,180,mg/dL", each.document.id, 0, 17) for each in labs)
+    return CaseInsights(
+        case_summary=CaseSummary(
+            "Tired.\nGlucose is high.",
+            ("Glucose 180", "Tired"),
+            "Glucose 180" if labs else "",
+            "",
+            Score(0.5, ("two",)),
+        ),
+        soap_note=SoapNote(
+            "Tired <all day>", "Glucose 180 & rising", "Diabetes\n\nNot controlled", "Diet", Score(0.6, ("x",))
+        ),
+        primary_diagnosis=PrimaryDiagnosis(
+            "diabetes",
+            "E11.9",
+            "Type 2 diabetes mellitus without complications",
+            ("Glucose,180,mg/dL",),
+            Score(0.7, ("y",)),
+        )
+        if labs
+        else None,
+        overall_confidence=0.6,
+        codes=CodeResult(()),
+        coded_in={},
+        summary_result=SummarizeResult("", (SummarySection("results", "Results", "", quotes),), "rules", "1"),
+        note_result=ComposeResult("", ()),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _canned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mappers.medmitra.analysis.insights", canned)
