@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from fhir_server.store.protocol import VersionMismatch
 
 if TYPE_CHECKING:
-    from fhir_server.store.protocol import Store
+    from fhir_server.hub import Hub
 
 KIND: Final = "rate-limit"
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
@@ -28,8 +28,8 @@ _ATTEMPTS: Final = 50
 class RateLimits:
     """rules: route -> (number of requests, "second", "minute", "hour" or "day"); a route without one is not limited."""
 
-    def __init__(self, store: Store, rules: Mapping[str, tuple[int, str]], clock: Callable[[], datetime]) -> None:
-        self._store, self._rules, self._clock = store, rules, clock
+    def __init__(self, hub: Hub, rules: Mapping[str, tuple[int, str]], clock: Callable[[], datetime]) -> None:
+        self._hub, self._rules, self._clock = hub, rules, clock
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def take(self, route: str, key_id: str) -> None:
@@ -42,13 +42,13 @@ class RateLimits:
         async with self._locks[id]:
             for _ in range(_ATTEMPTS):
                 now = self._clock().timestamp()
-                record = await self._store.get_record(KIND, id)
+                record = await self._hub.store.get_record(KIND, id)
                 taken = [at for at in (record.data["at"] if record else ()) if at > now - _SECONDS[unit]]
                 if len(taken) >= number:
                     wait = max(1, math.ceil(taken[-number] + _SECONDS[unit] - now))
                     raise HTTPException(429, sentence(route, number, unit), {"Retry-After": str(wait)})
                 try:
-                    await self._store.put_record(
+                    await self._hub.store.put_record(
                         KIND, id, {"at": [*taken, now]}, expect=record.revision if record else 0
                     )
                 except VersionMismatch:  # another process counted one meanwhile

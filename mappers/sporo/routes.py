@@ -84,7 +84,7 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
     router = APIRouter(prefix=PREFIX, tags=["Sporo Patient Chart Review"])
     hub, names = context.hub, context.names
     rates = parse_rates(str(getattr(context.settings, "sporo_rate_limits", "on")))
-    limits = RateLimits(hub.store, rates, context.clock)
+    limits = RateLimits(hub, rates, context.clock)
     header = APIKeyHeader(name="X-API-KEY", scheme_name="Sporo API key", auto_error=False)
 
     async def key(secret: Annotated[str | None, Security(header)]) -> Caller:

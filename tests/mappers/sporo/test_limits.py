@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -44,7 +45,8 @@ class Site:
     def limits(self) -> RateLimits:
         """As another process would have them."""
         rules = {"upload": (10, "hour"), "status": (5, "minute")}
-        return RateLimits(self.records, rules, lambda: self.now)  # type: ignore[arg-type]
+        hub = SimpleNamespace(store=self.records)
+        return RateLimits(hub, rules, lambda: self.now)  # type: ignore[arg-type]
 
 
 async def refused(limits: RateLimits, route: str = "upload", key: str = "k") -> HTTPException:
