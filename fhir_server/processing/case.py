@@ -91,4 +91,6 @@ class CaseInsights:
 
 def insights(request: CaseRequest, chosen: Mapping[str, str] | None = None) -> CaseInsights:
     """The insights of one case, by the engines that settings chose (`chosen` maps capability -> engine name)."""
-    raise NotImplementedError
+    from fhir_server.processing.insights import build
+
+    return build(request, chosen)

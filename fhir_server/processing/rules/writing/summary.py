@@ -134,6 +134,7 @@ def summarize(request: SummarizeRequest) -> SummarizeResult:
     return SummarizeResult(text, tuple(sections), "rules", "1")
 
 
+_YEAR = re.compile(r"\d{4}|[/.-]\d{2}\b")
 _BORN = re.compile(r"\b(?:dob|birth|born)\W{0,12}(?:date)?\W*$", re.I)
 
 
@@ -142,7 +143,8 @@ def _written(text: str) -> date | None:
     head = text[:400]
     for found in find_dates(head, Clock(datetime.now(UTC).date(), None)):
         value = found.value or ""
-        if len(value) == 10 and not _BORN.search(head[: found.start]):
+        said = head[found.start : found.end]
+        if len(value) == 10 and _YEAR.search(said) and not _BORN.search(head[: found.start]):
             return date.fromisoformat(value)
     return None
 
