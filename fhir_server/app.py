@@ -148,6 +148,7 @@ class Application:
         from fastapi import FastAPI
 
         from fhir_server.dialects import open_dialects
+        from fhir_server.dicom.routes import dicom_router
 
         app = FastAPI(
             title="fhir-server",
@@ -155,6 +156,8 @@ class Application:
             description="The dialects of this server. FHIR R4B itself is at /fhir, described by /fhir/metadata.",
         )
         app.router.routes.extend(health_routes(opened.store, self._metrics))
+        authenticate = header_authenticator(opened.keys) if self._settings.auth == "keys" else anonymous
+        app.include_router(dicom_router(opened.hub, authenticate, self._settings))
         tokens = tokens_of(self._settings, opened.keys)
         async with open_dialects(app, hub=opened.hub, keys=opened.keys, settings=self._settings, tokens=tokens):
             self._other = app

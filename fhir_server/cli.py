@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "webhooks": ("fhir_server.commands.webhooks", "Show and rotate the secrets that webhooks are signed with."),
     "import": ("fhir_server.commands.importing", "Load Bundles, resources and NDJSON into the store."),
     "export": ("fhir_server.commands.exporting", "Write the store's resources as NDJSON."),
+    "dicom": ("fhir_server.commands.dicom", "Link DICOM files and the studies of a PACS."),
     "packages": ("fhir_server.commands.packages", "Install FHIR packages: profiles, value sets, code systems."),
     "reindex": ("fhir_server.commands.reindex", "Rebuild the search index from the resources."),
     "check": ("fhir_server.commands.check", "Compare the search index with the resources."),
