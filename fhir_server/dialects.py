@@ -214,6 +214,7 @@ async def open_dialects(
     from fhir_server.conformance import of_jobs, publish
     from fhir_server.jobs.book import JobBook
     from fhir_server.jobs.counters import BufferedCounters
+    from fhir_server.operations.definitions import definitions_of
 
     dialects = load_dialects()
     names = Names(hub.base_url)
@@ -229,7 +230,8 @@ async def open_dialects(
         tokens=tokens,
     )
     install(app, dialects, context)
-    await publish(hub, [*of_jobs(names), *(each for dialect in dialects for each in dialect.conformance(names))])
+    own = [*of_jobs(names), *(each for dialect in dialects for each in dialect.conformance(names))]
+    await publish(hub, [*own, *definitions_of(hub.base_url)])
     try:
         yield dialects
     finally:

@@ -41,6 +41,7 @@ from fhir_server.interactions.values import (
 from fhir_server.operations import everything
 from fhir_server.operations import registry as operation_registry
 from fhir_server.operations.registry import OperationRequest, OperationResult
+from fhir_server.profiles.shelf import Shelf
 from fhir_server.r4b import codec
 from fhir_server.r4b.codec import Draft
 from fhir_server.r4b.outcome import Conflict, NotImplementedHere, Unprocessable
@@ -87,8 +88,10 @@ class Hub:
         self.special: Mapping[str, custom_parameters.CustomParameters] = {"SearchParameter": self.parameters}
         self.deferred = deferred.Deferred(self)
         self.capabilities: Callable[[], bytes] | None = None
+        self.shelf = Shelf(store)
         self._listeners: list[Listener] = []
         self._listeners.append(lambda versions: self.parameters.committed(self, versions))
+        self._listeners.append(self._shelve)
         self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
 
     # Single resources
@@ -279,6 +282,10 @@ class Hub:
         finally:
             provenance.attached.reset(token)
         return versions[: len(writes)]
+
+    def _shelve(self, versions: Sequence[Version]) -> None:
+        for version in versions:
+            self.shelf.changed(version.type)
 
     def _tell(self, versions: Sequence[Version | None]) -> None:
         for listener in self._listeners:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -80,6 +80,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Opened]:
             secret=hmac.digest(_pepper(settings), b"page links", "sha256"),
             update_as_create=settings.update_create,
             integrity=settings.integrity,
+            required_profiles=_by_type(settings.required_profiles),
             default_count=settings.default_count,
             max_count=settings.max_count,
             full_text=settings.full_text,
@@ -98,6 +99,15 @@ async def open_hub(settings: Settings) -> AsyncIterator[Opened]:
             yield Opened(settings, store, keys_of(settings, store), hub)
         finally:
             await hub.stop()
+
+
+def _by_type(pairs: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """``Type=URL`` texts as type -> URLs."""
+    found: dict[str, tuple[str, ...]] = {}
+    for pair in pairs:
+        type, _, url = pair.partition("=")
+        found[type] = (*found.get(type, ()), url)
+    return found
 
 
 def _pepper(settings: Settings) -> bytes:

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     integrity: Literal["off", "warn", "enforce"] = Field(
         "off", description="What a reference to a resource that is not here means: nothing, a warning, or a refusal."
     )
+    required_profiles: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Profiles that every write must keep: Type=URL, separated by commas; a type may occur again."
+    )
     binary_threshold: int = Field(
         256 * 1024, ge=0, description="Size in bytes above which the content of a Binary is kept as a blob."
     )
@@ -116,10 +119,21 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or plain text for people.")
     access_log: bool = Field(True, description="Whether each request is logged (never its query, body or ids).")
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "required_profiles", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("required_profiles")
+    @classmethod
+    def _typed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            type, sign, url = each.partition("=")
+            if not sign or not type[:1].isupper() or not url:
+                raise ValueError(
+                    f"'{each}' is not Type=URL, such as Patient=http://example.org/StructureDefinition/mine"
+                )
+        return value
 
     @field_validator("base_url")
     @classmethod

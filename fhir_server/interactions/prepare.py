@@ -93,6 +93,10 @@ async def prepared(
 
         more = await integrity.check(hub, [(draft, id)])
         result = Prepared(draft, result.entries, (*issues, *more))
+    if type in hub.options.required_profiles:
+        from fhir_server.interactions import required
+
+        result = await required.checked(hub, result)
     if type == "Binary":
         return Prepared(await binaries.offload(hub, draft), result.entries, result.issues)
     return result

@@ -24,7 +24,7 @@ class HubOptions:
     binary_threshold bytes (content of a Binary above it lives in the blob store), token_seconds the life of a page
     link, delete_cap how many resources one conditional delete may remove, retries how often a write that lost a race
     is decided anew. full_text: index for _text and _content. base_urls: further URLs under which
-    clients know this server.
+    clients know this server. required_profiles: resource type -> canonical URLs of profiles that each write must keep.
     """
 
     secret: bytes = b""
@@ -39,6 +39,7 @@ class HubOptions:
     token_seconds: int = 7 * 24 * 3600
     retries: int = 20
     full_text: bool = False
+    required_profiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base_urls: tuple[str, ...] = ()
     limits: Limits = DEFAULT_LIMITS
 

@@ -25,7 +25,8 @@ Level = Literal["system", "type", "instance"]
 class OperationRequest:
     """An operation as it was asked for. type and id: '' on the levels that have none. parameters: those of the URL.
 
-    body: the request's body, JSON, b'' when there is none (or GET). strict: Prefer: handling=strict.
+    body: the request's body, JSON, b'' when there is none (or GET). strict: Prefer: handling=strict. language: the
+    header Accept-Language, '' when there is none.
     """
 
     type: str = ""
@@ -33,6 +34,7 @@ class OperationRequest:
     parameters: Parameters = ()
     body: bytes = b""
     strict: bool = False
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from fhir_server.operations.arguments import arguments
 from fhir_server.operations.registry import Operation, OperationRequest, OperationResult, register
 from fhir_server.profiles.extensions import extension_issues
 from fhir_server.profiles.invariants import invariant_issues
-from fhir_server.profiles.library import Library
 from fhir_server.profiles.validator import validate_profile
 from fhir_server.r4b.codec import encode
 from fhir_server.r4b.outcome import BadRequest, Issue, operation_outcome
@@ -82,7 +81,7 @@ async def resource_issues(hub: Hub, resource: dict[str, Any], profiles: list[str
         return base
     node = root_node(resource)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    library = Library()
+    library = await hub.shelf.library()
     context = Context(
         resource=node,
         root=node,

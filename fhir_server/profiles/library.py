@@ -33,6 +33,10 @@ class Library:
         #: What could not be used, and why, by URL.
         self.broken: dict[str, str] = {}
 
+    def size(self) -> int:
+        """How much it holds."""
+        return len(self._structures) + len(self._value_sets) + len(self._absent)
+
     def add(self, url: str, structure: Mapping[str, Any] | None) -> None:
         """Put a StructureDefinition on the shelf; None says that there is none, so that nobody asks again."""
         url = url.partition("|")[0]

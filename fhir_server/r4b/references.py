@@ -23,7 +23,7 @@ _restful = re.compile(
 ).fullmatch
 _conditional = re.compile(r"(?:(https?://[^\s?#|]+?)/)?([A-Z][A-Za-z]+)\?(.+)", re.ASCII).fullmatch
 _attribute = re.compile(r"""\b((?:href|src)\s*=\s*)("([^"]*)"|'([^']*)')""")
-#: Types whose values R4B 3.1.0.11.2 has replaced in a transaction, besides references and narrative; canonicals are not.
+#: Types whose values R4B 3.1.0.11.2 has replaced in a transaction, besides references and narrative; not canonicals.
 _LINKS = frozenset(("uri", "url", "oid", "uuid"))
 
 

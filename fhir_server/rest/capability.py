@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -91,14 +91,13 @@ class Capabilities:
         }
 
     def _resource(self, type: str, types: set[str]) -> dict[str, Any]:
-        registry = self._hub.registry
+        registry, hub_options = self._hub.registry, self._hub.options
         parameters = self._searchable(type)
         references = sorted(code for code, each in parameters.items() if each.type == "reference")
         pointing = sorted(f"{source}:{each.code}" for source, each in registry.referencing(type) if source in types)
-        hub_options = self._hub.options
         return {
             "type": type,
-            "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
+            **_profiles(type, hub_options.required_profiles.get(type, ())),
             "interaction": [{"code": code} for code, handler in _TYPE_LEVEL if handler in HANDLERS],
             "versioning": "versioned-update",
             "readHistory": "vread" in HANDLERS,
@@ -146,6 +145,12 @@ def _parameters(parameters: Mapping[str, SearchParameter]) -> list[dict[str, str
     found = [{"name": code, "definition": each.url, "type": each.type} for code, each in parameters.items()]
     found += [{"name": name, "type": "special"} for name in _RESULT if name not in parameters]
     return found
+
+
+def _profiles(type: str, required: Sequence[str]) -> dict[str, Any]:
+    """The profile that every instance keeps, and all of them when the operator asks for several."""
+    base = f"http://hl7.org/fhir/StructureDefinition/{type}"
+    return {"profile": required[0] if required else base, **({"supportedProfile": list(required)} if required else {})}
 
 
 def _applies(operation: Operation, level: str, type: str) -> bool:

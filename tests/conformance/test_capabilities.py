@@ -114,3 +114,20 @@ def test_it_has_an_etag_that_spares_sending_it_again(fhir: httpx.Client) -> None
     first = fhir.get("metadata")
     again = fhir.get("metadata", headers={"If-None-Match": first.headers["ETag"]})
     assert again.status_code == 304
+
+
+def test_every_operation_has_its_definition_here(fhir: httpx.Client) -> None:
+    rest = fhir.get("metadata").json()["rest"][0]
+    declared = rest["operation"] + [each for resource in rest["resource"] for each in resource.get("operation", [])]
+    for definition in sorted({each["definition"] for each in declared}):
+        answer = fhir.get(f"OperationDefinition/{definition.rpartition('/')[2]}")
+        assert answer.status_code == 200, definition
+        assert answer.json()["url"] == definition
+        found = fhir.get("OperationDefinition", params={"url": definition}).json()
+        assert found["total"] == 1
+
+
+def test_an_operation_definition_names_its_parameters(fhir: httpx.Client) -> None:
+    definition = fhir.get("OperationDefinition/reindex").json()
+    assert definition["code"] == "reindex"
+    assert {each["name"] for each in definition["parameter"]} == {"type", "count"}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from fhir_server.interactions import binaries, conditional, criteria, integrity, pending
+from fhir_server.interactions import binaries, conditional, criteria, integrity, pending, required
 from fhir_server.interactions.bundle import patches
 from fhir_server.interactions.bundle.actions import Action, action_of
 from fhir_server.interactions.bundle.fetch import fetch
@@ -183,6 +183,8 @@ class _Attempt:
         if type in hub.special:
             issues = (*issues, *await hub.special[type].before_write(hub, draft))
         ready = indexed(hub, self.caller, draft, action.id, issues)
+        if type in hub.options.required_profiles:
+            ready = await required.checked(hub, ready)
         if type == "Binary":
             ready = Prepared(await binaries.offload(hub, draft), ready.entries, ready.issues)
         return ready

@@ -12,6 +12,7 @@ import msgspec
 
 from fhir_server.r4b.generate.code_sets import code_sets
 from fhir_server.r4b.generate.elements import element_tables, required_value_sets
+from fhir_server.r4b.generate.operations import operation_table
 from fhir_server.r4b.generate.parameters import compartment_table, parameter_table
 from fhir_server.r4b.generate.profiles import profile_table
 
@@ -38,6 +39,7 @@ def main(core: Path, expansions: Path) -> None:
     sets: Mapping[str, Any] = code_sets(load(expansions, "ValueSet"), required_value_sets(bases))
     DATA.mkdir(exist_ok=True)
     write("elements", elements)
+    write("operations", operation_table(load(core, "OperationDefinition")))
     write("invariants", invariants)
     write("parameters", parameter_table(load(core, "SearchParameter")))
     write("compartments", compartment_table(load(core, "CompartmentDefinition")))
