@@ -60,6 +60,7 @@ def work(
     async def warmed() -> None:
         await asyncio.to_thread(warm, settings)
         ready()
+        await asyncio.to_thread(warm_more, settings)
 
     async def watch() -> None:
         while runtime.overdue < settings.job_concurrency:  # noqa: ASYNC110 (seconds do not matter here)
@@ -131,7 +132,7 @@ def _end_soon() -> None:
 
 
 def warm(settings: Settings) -> None:
-    """Load what the first job would wait for. A failure here is the job's to report."""
+    """Load what the first job of the smallest kind would wait for. A failure here is the job's to report."""
     from fhir_server.jobs.models import model
     from fhir_server.processing.engines import extractor
 
@@ -140,6 +141,17 @@ def warm(settings: Settings) -> None:
         if load is not None:
             load()
         for type in ("Condition", "Procedure", "Observation", "MedicationStatement"):
+            model(type)
+
+
+def warm_more(settings: Settings) -> None:
+    """Load what the first job of any other kind would wait for."""
+    from fhir_server.jobs.models import model
+    from fhir_server.processing.case import CaseRequest, insights
+
+    with suppress(Exception):
+        insights(CaseRequest((), summary="Cough for 3 days. Assessment: pneumonia."))
+        for type in ("Composition", "ClinicalImpression", "DiagnosticReport", "DocumentReference"):
             model(type)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -16,6 +17,7 @@ from fhir_server.jobs.runtime import put, version_of
 from fhir_server.r4b.outcome import Conflict, PreconditionFailed
 from fhir_server.security.caller import SYSTEM
 
+from .imaging import studies_of
 from .insights import About, Insights, outputs_of, resources_of
 from .projection import output_references
 from .reading import binary_of, case_task, documents_of, is_input_of, patient_of, read
@@ -45,10 +47,12 @@ Entries = list[Json]
 
 
 async def create(
-    hub: Hub, case: NewCase, files: Sequence[tuple[NewFile, Upload]], *, names: Names, now: datetime
+    hub: Hub, case: NewCase, files: Sequence[tuple[NewFile, Upload]], *, settings: Any, names: Names, now: datetime
 ) -> tuple[Json, list[Json]]:
     """Patient, Practitioner, files and Task of a new case. Gives the Task and the DocumentReferences."""
-    resources = case_resources(case, [file for file, _ in files], names=names, now=now)
+    studies = await studies_of(hub, files, settings)
+    given = [replace(file, study=studies.get(file.file_id)) for file, _ in files]
+    resources = case_resources(case, given, names=names, now=now)
     binaries = await keep(hub, [(file.binary_id, upload) for file, upload in files])
     entries = [put(resource) for resource in [*binaries, *resources]]
     if await read(hub, "Practitioner", practitioner_id(case.user_id)) is None:
@@ -83,15 +87,17 @@ async def update(hub: Hub, case_id: str, given: Changes, *, names: Names, now: d
 
 
 async def add_files(
-    hub: Hub, case_id: str, files: Sequence[tuple[NewFile, Upload]], *, names: Names, now: datetime
+    hub: Hub, case_id: str, files: Sequence[tuple[NewFile, Upload]], *, settings: Any, names: Names, now: datetime
 ) -> list[Json] | None:
     """Files that join a case; their DocumentReferences, None when the case is not there any more."""
+    studies = await studies_of(hub, files, settings)
+    given = [replace(file, study=studies.get(file.file_id)) for file, _ in files]
     binaries = await keep(hub, [(file.binary_id, upload) for file, upload in files])
     made: list[Json] = []
 
     async def entries(task: Json) -> Entries:
-        made[:] = [file_document(file, case_id, task.get("for"), now=now) for file, _ in files]
-        after = dict(task) | {"input": [*(task.get("input") or ()), *(file_input(file, names) for file, _ in files)]}
+        made[:] = [file_document(file, case_id, task.get("for"), now=now) for file in given]
+        after = dict(task) | {"input": [*(task.get("input") or ()), *(file_input(file, names) for file in given)]}
         return [*(put(each) for each in [*binaries, *made]), put(touched(after, now), if_match=version_of(task))]
 
     return made if await _written(hub, case_id, entries) is not None else None

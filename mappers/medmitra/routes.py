@@ -141,7 +141,9 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
             case_summary=given.case_summary or None,
             priority=by.caller.priority,
         )
-        task, documents = await changes.create(hub, case, files, names=names, now=context.clock())
+        task, documents = await changes.create(
+            hub, case, files, settings=context.settings, names=names, now=context.clock()
+        )
         return JSONResponse(
             {
                 "message": "Case created successfully",
@@ -206,7 +208,9 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
             raise HTTPException(400, "case_id: Field required.")
         task, _ = await _case(case_id, by)
         files = files_for_case(form, limits)
-        documents = await changes.add_files(hub, case_id, files, names=names, now=context.clock())
+        documents = await changes.add_files(
+            hub, case_id, files, settings=context.settings, names=names, now=context.clock()
+        )
         if documents is None:
             raise HTTPException(404, f"Case with ID {case_id} not found")
         shown = [file_json(document, task, hub.base_url) for document in documents]

@@ -48,7 +48,8 @@ class NewCase:
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """One file of a case, whose bytes are in Binary/`binary_id`. size in bytes; hash: base64 of the SHA-1."""
+    """One file of a case, whose bytes are in Binary/`binary_id`. size in bytes; hash: base64 of the SHA-1. study: the
+    "ImagingStudy/x" that it is a part of."""
 
     file_id: str
     binary_id: str
@@ -57,6 +58,7 @@ class NewFile:
     file_type: str
     file_size: int
     hash: str
+    study: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ def file_document(file: NewFile, case_id: str, subject: Json | None, *, now: dat
         ],
         "context": {"related": [{"reference": f"Task/{case_id}"}]},
     }
+    if file.study is not None:
+        document["context"]["related"].append({"reference": file.study})
     if subject is not None:
         document["subject"] = subject
     return document
