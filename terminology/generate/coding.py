@@ -59,6 +59,15 @@ def _alternates(term: str) -> list[str]:
     return parts or [term]
 
 
+_MOST_WAYS = 4
+
+
+def _ways(term: str) -> list[str]:
+    """ "perforation or rupture" is said in two ways."""
+    parts = [part for part in re.split(r"\bor\b", term) if words(part)]
+    return parts if len(parts) > 1 and all(len(part.split()) <= 2 for part in parts) else [term]
+
+
 class Resolver:
     """Follows "see Main term, subterm, subterm" through the tree."""
 
@@ -101,18 +110,18 @@ def _child(node: Node, wanted: set[str], depth: int = 2) -> Node | None:
 def index_entries(roots: list[Node], resolver: Resolver) -> Iterator[tuple[frozenset[str], str]]:
     """(words, code) of every path of the Index, "see" followed."""
 
-    def walk(node: Node, before: frozenset[str]) -> Iterator[tuple[frozenset[str], str]]:
+    def walk(node: Node, before: list[frozenset[str]]) -> Iterator[tuple[frozenset[str], str]]:
         term = BRACKETS.sub(" ", node.term).lower()
-        said = before if "without" in term else before | set(words(term))
+        said = before if "without" in term else [b | set(words(way)) for b in before for way in _ways(term)]
         code = node.code or (resolver.code(node.see) if node.see else "")
-        if code and said:
-            yield said, code
+        if code:
+            yield from ((one, code) for one in said if one)
         for child in node.children:
-            yield from walk(child, said)
+            yield from walk(child, said[:_MOST_WAYS])
 
     for root in roots:
         for alternate in _alternates(root.term):
-            yield from walk(Node(alternate, root.see, root.code, root.children), frozenset())
+            yield from walk(Node(alternate, root.see, root.code, root.children), [frozenset()])
 
 
 KINDS = (("MalignantPrimary", "malignant"), ("MalignantSecondary", "secondary"), ("Benign", "benign"))

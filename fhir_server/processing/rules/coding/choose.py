@@ -17,11 +17,18 @@ _ASSUMED = {
     "M18": frozenset(("primary",)),
     "M19": frozenset(("primary",)),
     "C50": frozenset(("female",)),
+    "M48": frozenset(("collapsed",)),
+    "C43": frozenset(("skin",)),
+    "C44": frozenset(("skin",)),
 }
 _WEAK = frozenset(
     {"disease", "disorder", "syndrome", "acute", "chronic", "failure", "infection", "injury", "pain", "stage", "severe"}
     | {"mild", "moderate", "primary", "right", "left", "bilateral", "unilateral", "lower", "upper", "region", "limb"}
 )
+
+
+_FAINT = frozenset(("acute", "chronic", "disease", "disorder", "syndrome"))
+"""Words that tell less than what a disease is with or due to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,9 @@ def choose(text: str, problem: Problem) -> Choice | None:
             found = _choice(table.complete(base, wide), best.said, way, wide)
             if found:
                 return found
+        kept = table.complete(base, wide)
+        if kept and best.code[:3] == category and not table.vague(kept) and table.vague(best.code):
+            return _choice(kept, best.said, "recognised", wide)
     complete = table.complete(best.code, wide) or (table.complete(base, wide) if base else None)
     return _choice(complete, best.said, "both" if base else "index", wide)
 
@@ -80,12 +90,18 @@ def _best(base: str, own: frozenset[str], linked: frozenset[str], wide: frozense
             if not _opens(code, said, own, linked):
                 continue
         elif code[:3] != category:
-            reach = wide if code[0] == base[0] else linked
+            near = code[0] == base[0] or (base[0] == "R" and len(said) > len(own) + 1)
+            reach = wide if near else linked
             if not own <= said <= reach or code[0] in _SPECIAL:
                 continue
         if base[:1] == "Z" and code[0] != "Z":
             continue
-        score = len(said) + (0.5 if code[:3] == category else 0.0) + (0.25 if said & own == own else 0.0)
+        score = (
+            len(said)
+            - 0.4 * len(said & _FAINT)
+            + (0.5 if code[:3] == category else 0.0)
+            + (0.25 if said & own == own else 0.0)
+        )
         if (score, -len(code)) > rank:
             best, rank = lead, (score, -len(code))
     return best

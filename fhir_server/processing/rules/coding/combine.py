@@ -29,6 +29,7 @@ _ORGANISMS = (
     (re.compile(r"\bmrsa\b|methicillin[- ]resistant staph", re.I), "B95.62"),
     (re.compile(r"\bmssa\b|staph(?:ylococcus)?\.? aureus", re.I), "B95.61"),
 )
+_TYPED_FLU = re.compile(r"\b(?:influenza|flu)(?: type)?[ -][ab]\b|\bh[135]n[1-9]\b", re.I)
 _PYLORI = re.compile(r"\bh(?:elicobacter)?\.? pylori\b", re.I)
 
 
@@ -37,7 +38,7 @@ def combine(text: str, sheet: Sheet) -> None:
     _diabetes(text, sheet)
     _hypertension(sheet)
     _heart(sheet)
-    _lungs(sheet)
+    _lungs(text, sheet)
     _infections(text, sheet)
     _gut(sheet)
     _kidneys(sheet)
@@ -145,7 +146,7 @@ def _heart(sheet: Sheet) -> None:
         sheet.combine("E78.2", sheet.having("E78.00", "E78.01", "E78.1"), "Both kinds of lipids are raised.")
 
 
-def _lungs(sheet: Sheet) -> None:
+def _lungs(text: str, sheet: Sheet) -> None:
     copd = sheet.having("J44.9", "J44.1")
     acute = sheet.having("J12-J18", "J20", "J22")
     if copd and acute:
@@ -162,6 +163,9 @@ def _lungs(sheet: Sheet) -> None:
         sheet.combine("J12.82", pneumonia, "Pneumonia with COVID-19.")
     if sheet.having("J12.82") and not sheet.having("U07.1"):
         sheet.combine("U07.1", sheet.having("J12.82"), "Pneumonia in COVID-19: code COVID-19 first.", keep=True)
+    if _TYPED_FLU.search(text):
+        for line in sheet.having("J11"):
+            sheet.combine("J10" + line.code[3:], [line], "The influenza virus is identified.")
     for flu, code in (("J11.1", "J11.00"), ("J10.1", "J10.00")):
         if sheet.having(flu) and sheet.having("J18.9"):
             sheet.combine(code, [*sheet.having(flu), *sheet.having("J18.9")], "Influenza with pneumonia.")

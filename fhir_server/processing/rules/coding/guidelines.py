@@ -12,7 +12,8 @@ from fhir_server.processing.rules.coding.tabular import tabular, within
 from terminology.words import words
 
 _ACTIVE = re.compile(
-    r"\b(?:currently|undergoing|on (?:chemo|active|adjuvant|immuno)|receiving|chemotherapy|active|metastatic|recurren)",
+    r"\b(?:currently|undergoing|on (?:chemo|active|adjuvant|immuno)|receiving|chemotherapy|active|metastatic|"
+    r"(?<!no )(?<!without )(?<!no evidence of )recurren)",
     re.I,
 )
 _DONE = re.compile(
@@ -174,11 +175,17 @@ def _symptoms(sheet: Sheet, uncertain: list[tuple[Problem, Choice]]) -> None:
         found_only = rank > 2 and (diagnoses or any(o.rank <= 1 for o in sheet if o is not line))
         if explained or aside or found_only:
             sheet.strike([line])
+        if line.code.startswith(_BLADDER) and sheet.having("N40.1"):
+            sheet.put(line)
     left = [line for line in sheet if is_symptom(line.code)]
     for line in left:
         same = [o for o in left if o.code[:3] == line.code[:3] and o.code != line.code and o.code in sheet.lines]
         if same and line.code in sheet.lines and tabular().vague(line.code):
             sheet.strike([line])
+
+
+_BLADDER = ("R33", "R35", "R39.1", "R31")
+"""Symptoms that N40.1 asks for by "use additional code"."""
 
 
 def within_any(code: str, named: tuple[str, ...]) -> bool:

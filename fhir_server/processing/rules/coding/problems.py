@@ -146,6 +146,16 @@ def _spread(folded: str) -> Iterator[Found]:
                     yield Found(hit.start(group), hit.end(group), Concept("", "", "disorder", code))
 
 
+_STAGE = re.compile(r"\bckd ?(?:stage ?)?([1-5][ab]?|iii[ab]?|iv|v)\b")
+_STAGES = {"1": "N18.1", "2": "N18.2", "3": "N18.30", "3a": "N18.31", "3b": "N18.32", "4": "N18.4", "5": "N18.5"}
+
+
+def _staged(folded: str) -> Iterator[Found]:
+    """Chronic kidney disease as it is abbreviated: "CKD3b"."""
+    for hit in _STAGE.finditer(folded):
+        yield Found(hit.start(), hit.end(), Concept("", "", "disorder", _STAGES[word(hit[1])]))
+
+
 def _codeable(mention: Mention) -> bool:
     return bool(mention.icd10cm) or mention.concept_type in ("disorder", "finding", "event", "morphologic abnormality")
 
@@ -165,6 +175,7 @@ def _found(text: str) -> list[Found]:
         tag = "procedure" if standing.when == "past" else "situation"
         extra.append(Found(start, end, Concept("", f"\0standing\0{standing.when}", tag, standing.code)))
     extra.extend(_spread(folded))
+    extra.extend(_staged(folded))
     taken = [(e.start, e.end) for e in extra]
     known: list[Found] = []
     for one in recogniser().find(text):

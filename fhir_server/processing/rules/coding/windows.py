@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from terminology.fold import fold
 from terminology.words import STOP, word
 
-_TOKEN = re.compile(r"[lct]\d\b|[a-z]+(?:'s)?|\d+[a-z]?(?![a-z])|[,;:.()\[\]?!=>]|\n")
+_TOKEN = re.compile(r"[lct]\d\d?\b|[a-z]+(?:'s)?|\d+[a-z]?(?![a-z])|[,;:.()\[\]?!=>]|\n")
 
 
 def _set(listed: str) -> frozenset[str]:
@@ -64,12 +64,15 @@ _IMPLIED = {
     "disc": ("intervertebral",),
     "disk": ("intervertebral", "disc"),
     "lumbar": ("region",),
-    "l4": ("lumbar", "region"),
-    "l5": ("lumbar", "region"),
-    "l3": ("lumbar", "region"),
-    "c5": ("cervical", "region"),
-    "c6": ("cervical", "region"),
+    "cervical": ("region",),
     "thoracic": ("region",),
+    "dry": ("nonexudative", "age", "related"),
+    "wet": ("exudative", "age", "related"),
+    "adhd": ("attention", "deficit", "hyperactivity", "disorder"),
+    "sjogren": ("sjogren", "syndrome"),
+    **{f"l{number}": ("lumbar", "region") for number in range(1, 6)},
+    **{f"t{number}": ("thoracic", "region") for number in range(1, 13)},
+    **{f"c{number}": ("cervical", "region") for number in range(1, 8)},
 }
 _COMMON_IMPLIED = {one: tuple(word(w) for w in others) for one, others in _IMPLIED.items()}
 _LONGEST = 14
