@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_CHARACTERS: Final = 1_000_000
+"""Characters of text that one summary is made from."""
 NO_SUMMARY: Final = ("summarization_failed", "Failed to summarize the documents")
 NO_CODES: Final = ("rag_service_error", "ICD-10 upstream service error")
 NO_TRANSCRIPT: Final = ("transcription_failed", "Failed to transcribe audio")
@@ -65,9 +67,9 @@ async def summarize_upload(job: Job) -> Outcome:
     for number, reference in enumerate(references, 1):
         title = f"File {number}"
         try:
-            title, document = await _document(job.hub, reference, title)
-            documents.append(document)
+            documents.append(await _document(job.hub, reference, title))
         except FileUnreadable as error:
+            title = await _title(job.hub, reference) or title
             unread.append((number, title, error.code, str(error)))
         if len(references) > 1:
             await job.progress(f"Read {number} of {len(references)} files")
@@ -76,9 +78,13 @@ async def summarize_upload(job: Job) -> Outcome:
         # no names here: a file's name may be a patient's
         reasons = " ".join(f"File {number}: {reason}" for number, _, _, reason in unread[:20])
         raise JobFailed(code, f"None of the files could be read. {reasons}")
+    documents, cut = _within(documents)
     result = await summarized(documents, extra_information_of(job.task) or "", job.settings)
     notes = [f"{title}: {reason}" for _, title, _, reason in unread]
-    text = result.text + ("\n\nFiles that could not be read:\n- " + "\n- ".join(notes) if notes else "")
+    notes += [f"{title}: only the first {kept:,} characters were read." for title, kept in cut]
+    text = result.text + (
+        "\n\nFiles that could not be read, or not all of it:\n- " + "\n- ".join(notes) if notes else ""
+    )
     outcome = summary_outcome(
         job.id, result, text, names=job.names, subject=subject_of(job.task), now=job.clock(), sources=references
     )
@@ -86,6 +92,19 @@ async def summarize_upload(job: Job) -> Outcome:
         item(job.names, "unread_file", "valueString", f"File {number}: {reason}") for number, _, _, reason in unread
     ]
     return _replaced(outcome, outputs=[*outcome.outputs, *more])
+
+
+def _within(documents: Sequence[Document]) -> tuple[list[Document], list[tuple[str, int]]]:
+    """As much of the documents as is summarized, and (title, characters) of those that were cut."""
+    left, kept, cut = MAX_CHARACTERS, [], []
+    for document in documents:
+        text = document.text[:left]
+        left -= len(text)
+        if len(text) < len(document.text):
+            cut.append((document.title, len(text)))
+        if text:
+            kept.append(Document(document.id, document.title, text, document.date))
+    return kept, cut
 
 
 async def summarize_text(job: Job) -> Outcome:
@@ -245,15 +264,25 @@ def _replaced(outcome: Outcome, *, outputs: Sequence[Json]) -> Outcome:
     )
 
 
-async def _document(hub: Hub, reference: str, title: str) -> tuple[str, Document]:
-    """(name to show, document) of a file. Raises FileUnreadable."""
+async def _title(hub: Hub, reference: str) -> str | None:
+    """What the DocumentReference of a file calls it."""
+    type, _, id = reference.partition("/")
+    resource = await read(hub, type, id) if type == "DocumentReference" else None
+    contents = (resource or {}).get("content") or ()
+    return next(
+        (str(each["attachment"]["title"]) for each in contents if (each.get("attachment") or {}).get("title")), None
+    )
+
+
+async def _document(hub: Hub, reference: str, title: str) -> Document:
+    """The text of a file, under its name. Raises FileUnreadable."""
     type, _, id = reference.partition("/")
     if type == "Binary":
         content = await content_of(hub, id)
         if content is None:
             raise FileUnreadable("broken", "It is not there any more.")
         text = await asyncio.to_thread(text_of, content)
-        return title, Document(reference, title, text.text)
+        return Document(reference, title, text.text)
     resource = await read(hub, type, id)
     if resource is None or resource.get("status") == "entered-in-error":
         raise FileUnreadable("broken", "It is not there any more.")
@@ -266,14 +295,14 @@ async def _document(hub: Hub, reference: str, title: str) -> tuple[str, Document
     if binary is None:
         said = await text_of_document(hub, resource)
         if said is not None and said.strip():
-            return title, Document(reference, title, said)
+            return Document(reference, title, said)
         content = _inline(first)
     else:
         content = await content_of(hub, binary.partition("/")[2])
     if content is None:
         raise FileUnreadable("broken", "It is not there any more.")
     found = await asyncio.to_thread(text_of, content, filename=title, declared=media)
-    return title, Document(reference, title, found.text)
+    return Document(reference, title, found.text)
 
 
 def _inline(attachment: Mapping[str, Any]) -> bytes | None:
@@ -293,7 +322,7 @@ async def _text(job: Job, *inputs: str) -> str:
         reference = local(value, "DocumentReference")
         if reference:
             try:
-                return (await _document(job.hub, reference, "Text"))[1].text
+                return (await _document(job.hub, reference, "Text")).text
             except FileUnreadable as error:
                 raise JobFailed("unreadable_file", str(error)) from None
     raise JobFailed("input_missing", f"The Task has no text: give one as input {inputs[0].replace('-', '_')!r}.")

@@ -152,6 +152,15 @@ async def test_a_file_that_cannot_be_read_does_not_spoil_the_others(site: Site) 
     assert any("unread_file" in str(output["type"]) for output in outcome.outputs)
 
 
+async def test_of_very_long_documents_the_beginning_is_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runners, "MAX_CHARACTERS", 12)
+    outcome = await site.run(UPLOAD, site.binary("a", b"0123456789"), site.binary("b", b"abcdefghij"))
+    text = document_text(outcome.resources[0])
+    assert text is not None
+    assert text.startswith("0123456789 | ab\n")
+    assert "File 2: only the first 2 characters were read." in text
+
+
 async def test_when_no_file_can_be_read_the_job_fails_with_the_reason(site: Site) -> None:
     error = await failed(site, UPLOAD, site.binary("a", encrypted_pdf("x", "secret")))
     assert error.code == "unreadable_file"
