@@ -53,6 +53,17 @@ def resources(names: Names) -> list[Json]:
             ["dateTime"],
             "time",
         ),
+        complex_extension(
+            names,
+            "dicom-source",
+            "What DICOM files said",
+            "What the elements of the study were made of; an element that says something else was changed by somebody.",
+            _STUDY,
+            [
+                (name, "string", 0, f"The {name} that files told.")
+                for name in ("description", "location", "procedure", "reason", "referrer", "started")
+            ],
+        ),
         extension(names, "study-type", "Study type", "external: an imported archive study.", _STUDY, "code"),
         extension(names, "cancelled-at", "Cancelled at", "When the study was cancelled.", _STUDY, "instant"),
         extension(
