@@ -144,6 +144,21 @@ def snomed_meta() -> Json:
     }
 
 
+def unpinned(resource: Json, known: set[tuple[str, str | None]]) -> Json:
+    """A value set that names no version of a code system that is not here: HL7 publishes one version of each."""
+    compose = resource.get("compose")
+    if not compose:
+        return resource
+    changed = dict(compose)
+    for part in ("include", "exclude"):
+        if part in compose:
+            changed[part] = [
+                {k: v for k, v in one.items() if k != "version" or (one.get("system", ""), v) in known}
+                for one in compose[part]
+            ]
+    return {**resource, "compose": changed}
+
+
 def with_members(resource: Json, expansion: Json | None, known: set[str]) -> Json:
     """A value set; with HL7's expansion when its definition needs content that is not here."""
     compose = resource.get("compose")
@@ -159,9 +174,13 @@ def with_members(resource: Json, expansion: Json | None, known: set[str]) -> Jso
     for system, code, display in members:
         by_system.setdefault(system, []).append({"code": code, **({"display": display} if display else {})})
     kept = {key: value for key, value in resource.items() if key != "compose"}
-    return {**kept, "expansion": {"timestamp": _timestamp(expansion), "contains": [
-        {"system": system, **item} for system, items in by_system.items() for item in items
-    ]}}
+    return {
+        **kept,
+        "expansion": {
+            "timestamp": _timestamp(expansion),
+            "contains": [{"system": system, **item} for system, items in by_system.items() for item in items],
+        },
+    }
 
 
 def _timestamp(resource: Json) -> str:
@@ -208,7 +227,11 @@ def main() -> None:
     for folder, mine in sources:
         for resource in resources(folder, "CodeSystem"):
             url = str(resource.get("url", ""))
-            if (mine or not url.startswith(THO)) and url not in urls and builder.code_system(without_bookkeeping(resource)):
+            if (
+                (mine or not url.startswith(THO))
+                and url not in urls
+                and builder.code_system(without_bookkeeping(resource))
+            ):
                 urls.add(url)
     known = urls - {SNOMED}
     expansions = {r.get("url"): r for r in resources(given.expansions, "ValueSet")}
@@ -218,7 +241,7 @@ def main() -> None:
         for resource in resources(folder, "ValueSet"):
             url = str(resource.get("url", ""))
             if (mine or not url.startswith(THO)) and url not in sets:
-                builder.value_set(with_members(resource, expansions.get(url), known))
+                builder.value_set(with_members(unpinned(resource, set(builder.systems)), expansions.get(url), known))
                 sets.add(url)
         for resource in resources(folder, "ConceptMap"):
             url = str(resource.get("url", ""))
