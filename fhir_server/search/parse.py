@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from fhir_server.search.criteria.context import Context, Need, Pairs, Terminology, Unsupported, all_of, bad
+from fhir_server.r4b.outcome import BadRequest
+from fhir_server.search.criteria.context import (
+    Context,
+    Need,
+    Pairs,
+    Terminology,
+    Unsupported,
+    UnsupportedModifier,
+    all_of,
+    bad,
+)
 from fhir_server.search.criteria.criterion import criterion
 from fhir_server.search.criteria.special import types_in
 from fhir_server.search.query import Everything, Node, Nothing, Query
@@ -62,7 +72,8 @@ def parse_search(
     """`types`: the type searched, several, or () for all. parameters: decoded (name, value) pairs in order.
     now: microseconds since 1970 UTC, for the ap prefix on dates. ignore: names that others handle.
 
-    Raises BadRequest for a bad value; its issue's expression is the parameter's name."""
+    Raises BadRequest for a bad value and for a modifier that does not exist; its issue's expression is the
+    parameter's name."""
     searched = tuple(types)
     key = ("parse", searched, tuple(parameters), tuple(base_urls), tuple(ignore))
     memo = registry.memo
@@ -104,6 +115,8 @@ def _parse(
                     applied.append((name, value))
                     continue
             node = criterion(name, value, types, context)
+        except UnsupportedModifier as error:
+            raise BadRequest(f"{name}: {error}.", code="not-supported", expression=name) from None
         except Unsupported as error:
             unknown.append((name, str(error)))
             continue

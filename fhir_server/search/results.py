@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast, get_args
 
 from fhir_server.r4b.definitions import definitions
-from fhir_server.search.criteria.context import Context, Unsupported, bad, field_of
+from fhir_server.search.criteria.context import Context, Unsupported, UnsupportedModifier, bad, field_of
 from fhir_server.search.query import Sort
 
 Total = Literal["none", "estimate", "accurate"]
@@ -167,7 +167,7 @@ def _revinclude(
 
 def _included(name: str, modifier: str, value: str, context: Context) -> Include:
     if modifier not in ("", "iterate"):
-        raise Unsupported(f"the modifier ':{modifier}' is not defined for {name.partition(':')[0]}")
+        raise UnsupportedModifier(f"the modifier ':{modifier}' is not defined for {name.partition(':')[0]}")
     iterate = modifier == "iterate"
     if value == "*":
         return Include("*", "*", iterate=iterate)
@@ -190,7 +190,7 @@ def _included(name: str, modifier: str, value: str, context: Context) -> Include
 
 def _plain(name: str, modifier: str) -> None:
     if modifier:
-        raise Unsupported(f"{name.partition(':')[0]} takes no modifier")
+        raise UnsupportedModifier(f"{name.partition(':')[0]} takes no modifier")
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:

@@ -131,6 +131,12 @@ def test_an_unknown_modifier_is_refused_under_strict(fhir: httpx.Client, name: s
     refused(fhir.get("Patient", params={name: "2000"}, headers={"Prefer": "handling=strict"}), 400)
 
 
+@pytest.mark.parametrize("name", ["name:nonsense", "birthdate:contains", "organization:Foo", "_id:above"])
+def test_a_modifier_that_does_not_exist_is_refused_always(fhir: httpx.Client, name: str) -> None:
+    """R4B 3.1.1.4.5: to leave the modifier out would make another search of it."""
+    assert name in str(refused(fhir.get("Patient", params={name: "2000"}), 400, "not-supported"))
+
+
 def test_sort_up_and_down(fhir: httpx.Client, mark: str) -> None:
     made = {day: create(fhir, patient(mark, birthDate=day))["id"] for day in ("1990-01-01", "1970-01-01", "1980-01-01")}
     up = [made[day] for day in sorted(made)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_server.search.criteria.context import Context, Field, Matcher, Unsupported, bad
+from fhir_server.search.criteria.context import Context, Field, Matcher, UnsupportedModifier, bad
 from fhir_server.search.criteria.dates import date
 from fhir_server.search.criteria.escapes import split
 from fhir_server.search.criteria.numeric import number, quantity
@@ -24,7 +24,9 @@ MATCHERS: dict[str, Matcher] = {
 
 def composite(field: Field, types: tuple[str, ...], modifier: str, value: str, context: Context) -> Node:
     if modifier:
-        raise Unsupported(f"the modifier ':{modifier}' is not defined for composite parameters such as '{field.param}'")
+        raise UnsupportedModifier(
+            f"the modifier ':{modifier}' is not defined for composite parameters such as '{field.param}'"
+        )
     assert field.parameter is not None
     fields = components(field, types, context)
     parts = split(value, "$")

@@ -52,7 +52,12 @@ class Need:
 
 
 class Unsupported(Exception):
-    """A parameter or modifier that does not exist here: lenient handling leaves the criterion out, and says so."""
+    """A parameter that does not exist here: lenient handling leaves the criterion out, and says so."""
+
+
+class UnsupportedModifier(Unsupported):
+    """A modifier that the parameter does not take: refused under lenient handling too, because without it the search
+    would be another one. R4B 3.1.1.4.5."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,16 @@ from __future__ import annotations
 from fhir_server.r4b.definitions import definitions
 from fhir_server.search.criteria.chains import chained
 from fhir_server.search.criteria.composites import MATCHERS, components, composite
-from fhir_server.search.criteria.context import Context, Field, Unsupported, all_of, any_of, bad, field_of
+from fhir_server.search.criteria.context import (
+    Context,
+    Field,
+    Unsupported,
+    UnsupportedModifier,
+    all_of,
+    any_of,
+    bad,
+    field_of,
+)
 from fhir_server.search.criteria.filters import filter_node
 from fhir_server.search.criteria.near import near
 from fhir_server.search.criteria.special import SPECIAL, missing, parts_of
@@ -34,7 +43,7 @@ def criterion(name: str, value: str, types: tuple[str, ...], context: Context, s
         return special(shown, modifier, value, types, context)
     if code == "_filter":
         if modifier:
-            raise Unsupported("_filter takes no modifier")
+            raise UnsupportedModifier("_filter takes no modifier")
         return filter_node(value, types, context)
     field = field_of(types, code, shown, context.registry)
     if modifier == "missing":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fhir_server.r4b.times import time_range
-from fhir_server.search.criteria.context import Context, Field, Prefix, Unsupported, bad
+from fhir_server.search.criteria.context import Context, Field, Prefix, UnsupportedModifier, bad
 from fhir_server.search.criteria.escapes import unescape
 from fhir_server.search.criteria.prefixes import prefixed
 from fhir_server.search.query import Date, LastUpdated, Node
@@ -11,7 +11,9 @@ from fhir_server.search.query import Date, LastUpdated, Node
 
 def date(field: Field, modifier: str, value: str, context: Context) -> Node:
     if modifier:
-        raise Unsupported(f"the modifier ':{modifier}' is not defined for date parameters such as '{field.param}'")
+        raise UnsupportedModifier(
+            f"the modifier ':{modifier}' is not defined for date parameters such as '{field.param}'"
+        )
     return Date(field.param, *compared(field.name, value, context))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 
-from fhir_server.search.criteria.context import Context, Field, Unsupported, any_of, bad
+from fhir_server.search.criteria.context import Context, Field, UnsupportedModifier, any_of, bad
 from fhir_server.search.criteria.escapes import split, unescape
 from fhir_server.search.numbers import implicit_range, sortable
 from fhir_server.search.query import And, Node, Number
@@ -22,7 +22,7 @@ _BANDS = 32
 def near(field: Field, modifier: str, value: str, context: Context) -> Node:
     """``latitude|longitude|distance|unit``; distance 50 km and unit km when left out."""
     if modifier:
-        raise Unsupported(f"the modifier ':{modifier}' is not defined for '{field.param}'")
+        raise UnsupportedModifier(f"the modifier ':{modifier}' is not defined for '{field.param}'")
     parts = [unescape(part) for part in split(value, "|")]
     if not 2 <= len(parts) <= 4:
         raise bad(field.name, f"'{value}' is not latitude|longitude|distance|unit")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, DecimalException
 
 from fhir_server.search.amounts import canonical_range
-from fhir_server.search.criteria.context import Context, Field, Prefix, Unsupported, bad
+from fhir_server.search.criteria.context import Context, Field, Prefix, UnsupportedModifier, bad
 from fhir_server.search.criteria.escapes import split, unescape
 from fhir_server.search.criteria.prefixes import prefixed
 from fhir_server.search.entries import CANONICAL_UCUM
@@ -18,7 +18,9 @@ _TENTH = Decimal("0.1")
 
 def number(field: Field, modifier: str, value: str, context: Context) -> Node:
     if modifier:
-        raise Unsupported(f"the modifier ':{modifier}' is not defined for number parameters such as '{field.param}'")
+        raise UnsupportedModifier(
+            f"the modifier ':{modifier}' is not defined for number parameters such as '{field.param}'"
+        )
     comparison, text = prefixed(field.name, value)
     lo, hi = _range(field, comparison, text)
     return Number(field.param, comparison, sortable(lo), sortable(hi))
@@ -26,7 +28,9 @@ def number(field: Field, modifier: str, value: str, context: Context) -> Node:
 
 def quantity(field: Field, modifier: str, value: str, context: Context) -> Node:
     if modifier:
-        raise Unsupported(f"the modifier ':{modifier}' is not defined for quantity parameters such as '{field.param}'")
+        raise UnsupportedModifier(
+            f"the modifier ':{modifier}' is not defined for quantity parameters such as '{field.param}'"
+        )
     parts = [unescape(part) for part in split(value, "|")]
     if len(parts) not in (1, 3):
         raise bad(field.name, f"'{value}' is not number, number|system|code or number||code")

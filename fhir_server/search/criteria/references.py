@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fhir_server.r4b.definitions import definitions
-from fhir_server.search.criteria.context import Context, Field, Need, Unsupported, any_of, bad
+from fhir_server.search.criteria.context import Context, Field, Need, UnsupportedModifier, any_of, bad
 from fhir_server.search.criteria.escapes import split, unescape
 from fhir_server.search.criteria.tokens import plain
 from fhir_server.search.fold import fold
@@ -45,7 +45,9 @@ def reference(field: Field, modifier: str, value: str, context: Context) -> Node
                 raise bad(field.name, f"'{field.param}' does not refer to {modifier}")
             return _literal(field, modifier, value, context)
         case _:
-            raise Unsupported(f"the modifier ':{modifier}' is not defined for reference parameters, nor is it a type")
+            raise UnsupportedModifier(
+                f"the modifier ':{modifier}' is not defined for reference parameters, nor is it a type"
+            )
 
 
 def _literal(field: Field, wanted: str, value: str, context: Context) -> Node:

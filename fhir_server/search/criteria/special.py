@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fhir_server.r4b.definitions import definitions
-from fhir_server.search.criteria.context import Context, Need, Unsupported, any_of, bad
+from fhir_server.search.criteria.context import Context, Need, Unsupported, UnsupportedModifier, any_of, bad
 from fhir_server.search.criteria.dates import last_updated
 from fhir_server.search.criteria.escapes import split, unescape
 from fhir_server.search.query import Everything, Id, Node, Not, Nothing, Text
@@ -27,7 +27,7 @@ def _id(name: str, modifier: str, value: str, types: tuple[str, ...], context: C
     if modifier == "not":
         return Not(node)
     if modifier:
-        raise Unsupported(f"the modifier ':{modifier}' is not defined for _id")
+        raise UnsupportedModifier(f"the modifier ':{modifier}' is not defined for _id")
     return node
 
 
@@ -35,7 +35,7 @@ def _last_updated(name: str, modifier: str, value: str, types: tuple[str, ...], 
     if modifier == "missing":
         return _missing(name, value)
     if modifier:
-        raise Unsupported(f"the modifier ':{modifier}' is not defined for _lastUpdated")
+        raise UnsupportedModifier(f"the modifier ':{modifier}' is not defined for _lastUpdated")
     return any_of([last_updated(name, part, context) for part in parts_of(name, value)])
 
 
@@ -49,7 +49,7 @@ def _content(name: str, modifier: str, value: str, types: tuple[str, ...], conte
 
 def _words(where: str, name: str, modifier: str, value: str) -> Node:
     if modifier:
-        raise Unsupported(f"the modifier ':{modifier}' is not defined for {name}")
+        raise UnsupportedModifier(f"the modifier ':{modifier}' is not defined for {name}")
     texts = [unescape(part) for part in parts_of(name, value)]
     if not all(any(char.isalnum() for char in text) for text in texts):
         raise bad(name, "there is no word to look for")
@@ -58,7 +58,7 @@ def _words(where: str, name: str, modifier: str, value: str) -> Node:
 
 def _list(name: str, modifier: str, value: str, types: tuple[str, ...], context: Context) -> Node:
     if modifier:
-        raise Unsupported("_list takes no modifier")
+        raise UnsupportedModifier("_list takes no modifier")
     nodes: list[Node] = []
     for part in parts_of(name, value):
         id = unescape(part).removeprefix("List/")
@@ -75,7 +75,7 @@ def _list(name: str, modifier: str, value: str, types: tuple[str, ...], context:
 def _type(name: str, modifier: str, value: str, types: tuple[str, ...], context: Context) -> Node:
     """Narrowing the types is the caller's; here only whether the searched type is among them."""
     if modifier:
-        raise Unsupported("_type takes no modifier")
+        raise UnsupportedModifier("_type takes no modifier")
     wanted = types_in(name, value)
     return Everything() if not types or set(types) & set(wanted) else Nothing()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from fhir_server.search.criteria.context import Context, Field, Unsupported, any_of, bad
+from fhir_server.search.criteria.context import Context, Field, UnsupportedModifier, any_of, bad
 from fhir_server.search.criteria.escapes import split, unescape
 from fhir_server.search.fold import fold
 from fhir_server.search.query import Node, String, Uri
@@ -21,7 +21,7 @@ def string(field: Field, modifier: str, value: str, context: Context) -> Node:
         case "exact":
             return String(field.param, "exact", text)
         case _:
-            raise Unsupported(
+            raise UnsupportedModifier(
                 f"the modifier ':{modifier}' is not defined for string parameters such as '{field.param}'"
             )
 
@@ -43,7 +43,9 @@ def uri(field: Field, modifier: str, value: str, context: Context) -> Node:
         case "above":
             return any_of([Uri(field.param, "exact", each, version or None) for each in _ancestors(url)])
         case _:
-            raise Unsupported(f"the modifier ':{modifier}' is not defined for uri parameters such as '{field.param}'")
+            raise UnsupportedModifier(
+                f"the modifier ':{modifier}' is not defined for uri parameters such as '{field.param}'"
+            )
 
 
 def _ancestors(url: str) -> list[str]:

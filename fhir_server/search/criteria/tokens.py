@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fhir_server.r4b.references import parse_reference
-from fhir_server.search.criteria.context import Context, Field, Need, Pairs, Unsupported, any_of, bad
+from fhir_server.search.criteria.context import Context, Field, Need, Pairs, UnsupportedModifier, any_of, bad
 from fhir_server.search.criteria.escapes import split, unescape
 from fhir_server.search.fold import fold
 from fhir_server.search.query import Node, Not, Nothing, String, Token, TokenIn
@@ -22,7 +22,9 @@ def token(field: Field, modifier: str, value: str, context: Context) -> Node:
         case "below" | "above":
             return _hierarchy(field, modifier, value, context)
         case _:
-            raise Unsupported(f"the modifier ':{modifier}' is not defined for token parameters such as '{field.param}'")
+            raise UnsupportedModifier(
+                f"the modifier ':{modifier}' is not defined for token parameters such as '{field.param}'"
+            )
 
 
 def plain(field: Field, param: str, value: str) -> Node:
@@ -49,7 +51,7 @@ def plain(field: Field, param: str, value: str) -> Node:
 
 def _of_type(field: Field, value: str) -> Node:
     if "Identifier" not in field.shape.types:
-        raise Unsupported(f"the modifier ':of-type' is for identifiers, and '{field.param}' is none")
+        raise UnsupportedModifier(f"the modifier ':of-type' is for identifiers, and '{field.param}' is none")
     parts = [unescape(part) for part in split(value, "|")]
     if len(parts) != 3 or not parts[1] or not parts[2]:
         raise bad(field.name, f"'{value}' is not type system|type code|identifier value")
