@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fhir_server.r4b.definitions import definitions
 from fhir_server.r4b.outcome import BadRequest
-from fhir_server.search.criteria.context import Context, Field, Unsupported, any_of, bad
+from fhir_server.search.criteria.context import Context, Field, Unsupported, UnsupportedModifier, any_of, bad
 from fhir_server.search.query import Chain, Node
 
 Inner = Callable[[str], Node]
@@ -29,7 +29,7 @@ def chained(field: Field, target: str | None, inner: Inner, context: Context) ->
                 reached.setdefault(inner(type), []).append(type)
             except (Unsupported, BadRequest) as error:
                 # One type may lack the parameter, or have it with another kind of value, as long as some other fits.
-                refusal = refusal if isinstance(refusal, BadRequest) else error
+                refusal = refusal if isinstance(refusal, BadRequest | UnsupportedModifier) else error
     if not reached:
         raise refusal or Unsupported(f"'{field.param}' refers to nothing that could be searched")
     nodes: list[Node] = []
