@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 #: Stands for each resource while the Bundle around it is checked.
-_STAND_IN: Final = b'{"resourceType":"Basic","code":{"text":"-"}}'
+_STAND_IN: Final = b'{"resourceType":"Parameters"}'
 _INSIDE: Final = re.compile(r"Bundle\.entry\[(\d+)\]\.")
 _NO_RESOURCE: Final = re.compile(rb'\A\s*(?:"|\[|[0-9tfn-])')
 

@@ -19,6 +19,8 @@ GuardCheck = Callable[["Transaction", Guard], bool]
 
 _FIND: Final = "SELECT rid, version, live FROM resource WHERE tid = ? AND id = ?"
 _IDENTITIES: Final = 100_000
+#: Seconds between two looks at whether another process has ended its transaction.
+_TURN: Final = 0.001
 
 
 class Transaction:
@@ -26,6 +28,9 @@ class Transaction:
 
     def __init__(self, connection: sqlite3.Connection, *, full_text: bool, check_guard: GuardCheck) -> None:
         self.connection = connection
+        (milliseconds,) = connection.execute("PRAGMA busy_timeout").fetchone()
+        self._patience = milliseconds / 1000
+        connection.execute("PRAGMA busy_timeout = 0")
         self.names = WritableNames()
         self.full_text = full_text
         self._check_guard = check_guard
@@ -38,7 +43,7 @@ class Transaction:
         self._learnt = 0
 
     def begin(self) -> None:
-        self.connection.execute("BEGIN IMMEDIATE")
+        self._take_turn()
         self._seq, self._last_updated, epoch, rid = self.connection.execute(
             "SELECT seq, last_updated, epoch, (SELECT max(rid) FROM resource) FROM clock"
         ).fetchone()
@@ -49,6 +54,18 @@ class Transaction:
             # Identities were purged, perhaps by another process.
             self._identities.clear()
             self._epoch = epoch
+
+    def _take_turn(self) -> None:
+        """Wait for the processes that write now. SQLite's own waiting sleeps up to a tenth of a second at a time."""
+        started = time.monotonic()
+        while True:
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() - started > self._patience:
+                    raise
+            time.sleep(_TURN)
 
     def end(self) -> None:
         """Durable when it returns."""
