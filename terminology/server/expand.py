@@ -25,6 +25,7 @@ INNER_LIMIT: Final = 200_000
 _MATCHES: Final = 20_000
 _LEFT_OUT: Final = ("purpose", "compose", "description", "contact", "copyright", "publisher", "extension", "text")
 _UNCLOSED: Final = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
+_UNCLOSED_REASON: Final = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed-reason"
 
 
 class _PageFull(Exception):
@@ -60,7 +61,8 @@ class Expansion:
     total_known: bool = True
     total: int | None = None
     by_version: bool = False
-    unclosed: bool = False
+    unclosed: str | None = None
+    """Why the expansion cannot be all of the value set."""
     limit: int = LIMIT
     maker: Maker = field(init=False)
 
@@ -78,8 +80,10 @@ class Expansion:
             return dict(self.value_set)
         self.run()
         expansion: Json = {}
-        if self.unclosed:
+        if self.unclosed is not None:
             expansion["extension"] = [{"url": _UNCLOSED, "valueBoolean": True}]
+            if self.unclosed:
+                expansion["extension"].append({"url": _UNCLOSED_REASON, "valueString": self.unclosed})
         expansion["identifier"] = f"urn:uuid:{uuid.uuid4()}"
         expansion["timestamp"] = self.now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
         contains, total = self._page()
@@ -108,7 +112,7 @@ class Expansion:
         entries = list(self.entries.values())
         total = self.total if self.total is not None else len(entries) if self.total_known else None
         paged = asked.offset or (asked.count is not None and asked.count <= len(entries))
-        if self.tree and not paged and self.total_known and not asked.exclude_nested and not self.unclosed:
+        if self.tree and not paged and self.total_known and not asked.exclude_nested and self.unclosed is None:
             return [entry.nested() for entry in self.roots if not entry.gone], total
         first = asked.offset or 0
         last = len(entries) if asked.count is None else first + asked.count
@@ -122,7 +126,7 @@ class Expansion:
             session.asked.see_value_set(value_set)
             session.require_supplements(value_set)
             self._say_asked()
-            self.mention(value_set, "ValueSet")
+            self.mention(value_set)
             compose = value_set.get("compose") or {}
             if compose.get("lockedDate"):
                 text = f"The value set {canonical_of(value_set)} has a lockedDate, which cannot be honoured."
@@ -157,7 +161,7 @@ class Expansion:
             ("excludeNotForUI", asked.exclude_not_for_ui),
             ("excludePostCoordinated", asked.exclude_post_coordinated),
         ):
-            if name in asked.given:
+            if name in asked.given and (value or name != "versionsMatch"):
                 self.say(name, "valueBoolean", value)
         if asked.offset is not None:
             self.say("offset", "valueInteger", asked.offset)
@@ -170,18 +174,19 @@ class Expansion:
         if item not in self.parameters:
             self.parameters.append(item)
 
-    def mention(self, resource: Json, type: str) -> None:
+    def mention(self, resource: Json) -> None:
         """A warning parameter when what is used is less settled than the value set that uses it."""
         source, canonical = self.value_set, canonical_of(resource)
         if not canonical:
             return
         status, standards = resource.get("status"), standards_status(resource)
         own = standards_status(source)
-        if standards == "deprecated" and own != "deprecated":
+        itself = resource is source
+        if standards == "deprecated" and (itself or own != "deprecated"):
             self.say("warning-deprecated", "valueUri", canonical)
-        elif standards == "withdrawn" and own != "withdrawn":
+        elif standards == "withdrawn" and (itself or own != "withdrawn"):
             self.say("warning-withdrawn", "valueUri", canonical)
-        elif status == "retired" and source.get("status") != "retired":
+        elif status == "retired" and (itself or source.get("status") != "retired"):
             self.say("warning-retired", "valueUri", canonical)
         elif resource.get("experimental") and not source.get("experimental"):
             self.say("warning-experimental", "valueUri", canonical)
@@ -249,7 +254,7 @@ class Expansion:
             expansion.run()
         else:
             expansion.take_stored(value_set["expansion"])
-        self.unclosed = self.unclosed or expansion.unclosed
+        self.unclosed = self.unclosed if self.unclosed is not None else expansion.unclosed
         entries = {(entry.system, entry.code): entry for entry in expansion.entries.values()}
         found = Members(
             canonical_of(value_set),
@@ -259,7 +264,7 @@ class Expansion:
             expansion.maker.properties,
             value_set,
         )
-        self.mention(value_set, "ValueSet")
+        self.mention(value_set)
         if not found.contained and found.canonical:
             self.say("used-valueset", "valueUri", found.canonical)
         return found
@@ -276,11 +281,11 @@ class Expansion:
 
     def _use(self, part: Json) -> System:
         system = self.session.system_to_expand(part["system"], part.get("version"))
-        self.mention(system.meta, "CodeSystem")
+        self.mention(system.meta)
         self.say("used-codesystem", "valueUri", system.canonical)
         if not system.complete:
             self.say("used-fragment", "valueUri", system.canonical)
-            self.unclosed = True
+            self.unclosed = f"This extension is based on a fragment of the code system {system.url}"
         return system
 
     def _filters(self, system: System, part: Json, where: str) -> list[Filter]:
@@ -361,7 +366,7 @@ class Expansion:
     def _include_whole(self, system: System, among: list[Members], active_only: bool) -> None:
         asked = self.session.asked
         if system.open_ended:
-            self.unclosed = True
+            self.unclosed = f"The code system {system.url} has a grammar, and so more codes than can be listed"
         if asked.filter:
             self.tree = False
             self._include_each(system, system.search(asked.filter, _MATCHES), among, active_only)
@@ -391,10 +396,13 @@ class Expansion:
             self._add(self.maker.entry(system, concept, inactive), parent)
 
     def _parent(self, system: System, concept: Concept) -> Entry | None:
-        """The nearest concept above that is in the expansion."""
+        """The nearest concept above that is in the expansion; there is no tree when a concept is below several."""
         waiting, seen = [concept], set()
         while waiting:
-            for parent in system.parents(waiting.pop(0)):
+            parents = system.parents(waiting.pop(0))
+            if len(parents) > 1:
+                self.tree = False
+            for parent in parents:
                 found = self.entries.get(self._key(system.url, system.version, parent.code))
                 if found is not None:
                     return found

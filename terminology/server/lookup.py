@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from terminology.server import messages
-from terminology.server.designations import preferred
+from terminology.server.designations import Designation, preferred
 from terminology.server.problems import Problem, Refused
 from terminology.server.session import Session
 from terminology.server.systems import Concept, Property, System
@@ -56,7 +56,7 @@ def lookup(session: Session, system: System, code: str) -> Json:
     if _is_wanted(wanted, "abstract"):
         found.append({"name": "abstract", "valueBoolean": system.abstract(concept)})
     if _is_wanted(wanted, "designation"):
-        found += [_designation(name.language, name.use, name.value) for name in names]
+        found += [_designation(name) for name in names]
     if _is_wanted(wanted, "inactive"):
         found.append(_property("inactive", "valueBoolean", system.inactive(concept)))
     for one in _own(system, concept):
@@ -65,6 +65,7 @@ def lookup(session: Session, system: System, code: str) -> Json:
     for name, step in (("parent", system.parents), ("child", system.children)):
         if _is_wanted(wanted, name):
             found += [_property(name, "valueCode", other.code, other.display) for other in step(concept)]
+    found += [{"name": "used-supplement", "valueCanonical": one.canonical} for one in system.supplements]
     return {"resourceType": "Parameters", "parameter": found}
 
 
@@ -76,13 +77,15 @@ def _is_wanted(wanted: list[str], name: str) -> bool:
     return not wanted or "*" in wanted or name in wanted
 
 
-def _designation(language: str | None, use: Json | None, value: str) -> Json:
+def _designation(name: Designation) -> Json:
     parts: list[Json] = []
-    if language:
-        parts.append({"name": "language", "valueCode": language})
-    if use is not None:
-        parts.append({"name": "use", "valueCoding": use})
-    parts.append({"name": "value", "valueString": value})
+    if name.language:
+        parts.append({"name": "language", "valueCode": name.language})
+    if name.use is not None:
+        parts.append({"name": "use", "valueCoding": name.use})
+    parts.append({"name": "value", "valueString": name.value})
+    if name.source:
+        parts.append({"name": "source", "valueCanonical": name.source})
     return {"name": "designation", "part": parts}
 
 

@@ -510,7 +510,7 @@ class Checker:
             status = next((name.status for name in trail.names if name.value == display), "")
             allowed = list(dict.fromkeys(n.value for n in trail.names if n.active and n.shows and n.value and n.display))
             text = messages.inactive_display(display, code, allowed, status)
-            return Problem(severity, "invalid", text, "display-comment", "INACTIVE_DISPLAY_FOUND", where)
+            return Problem("warning", "invalid", text, "display-comment", "INACTIVE_DISPLAY_FOUND", where)
         number = count(trail.names, languages, shown_only=True)
         if number == 0:
             severity = "warning"

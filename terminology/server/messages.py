@@ -26,7 +26,7 @@ def unknown_code_in_fragment(code: str, system: str, version: str | None) -> str
 
 def unknown_system(system: str, version: str | None = None, known: str = "") -> str:
     if not version:
-        return f"A definition for CodeSystem {system} could not be found, so the code cannot be validated"
+        return f"A definition for CodeSystem '{system}' could not be found, so the code cannot be validated"
     text = f"A definition for CodeSystem '{system}' version '{version}' could not be found, so the code cannot be validated"
     return f"{text}. Valid versions: {known}" if known else f"{text}. No versions of this code system are known"
 

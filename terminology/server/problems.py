@@ -34,7 +34,6 @@ class Problem:
             details = {"coding": [{"system": TX_ISSUE_TYPE, "code": self.kind}], "text": self.text}
         issue["details"] = details
         if self.path:
-            issue["location"] = [self.path]
             issue["expression"] = [self.path]
         return issue
 

@@ -117,7 +117,7 @@ class _Validation:
 
     @property
     def name(self) -> str:
-        return canonical_of(self.checker.value_set) or "(unnamed)"
+        return canonical_of(self.checker.value_set) or "(unidentified)"
 
     def answer(self) -> Json:
         trail = self.trail
@@ -193,7 +193,7 @@ class _Validation:
             self.display = self._preferred()
 
     def _say_display(self, problem: Problem) -> None:
-        if problem.id != "INACTIVE_DISPLAY_FOUND" or problem.severity != "warning":
+        if problem.id != "INACTIVE_DISPLAY_FOUND":
             self._say(problem.text)
 
     def _preferred(self) -> str | None:
