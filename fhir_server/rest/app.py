@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fhir_server.hub import Hub
 from fhir_server.interactions import provenance
 from fhir_server.r4b.definitions import definitions
-from fhir_server.r4b.outcome import BadRequest, FhirError, NotAcceptable, NotFound, NotImplementedHere
+from fhir_server.r4b.outcome import BadRequest, FhirError, NotAcceptable, NotFound
 from fhir_server.rest import later
 from fhir_server.rest.body import ClientGone
 from fhir_server.rest.capability import Capabilities
@@ -35,6 +35,7 @@ from fhir_server.rest.params import decode, general, parse_query
 from fhir_server.rest.request import Request
 from fhir_server.rest.respond import RawHeaders, Response, accepts_gzip, begun, gather, send_bytes, send_stream
 from fhir_server.rest.route import Router, allow_header
+from fhir_server.rest.terminology import TerminologyStatement
 from fhir_server.security.caller import ANONYMOUS, Caller
 
 Authenticate = Callable[[Mapping[bytes, bytes]], Caller | Awaitable[Caller]]
@@ -76,6 +77,7 @@ class FhirApp:
         self._capabilities = Capabilities(hub, options, started_us=time.time_ns() // 1_000_000 * 1000)
         hub.capabilities = lambda: self._capabilities.statement("4.3")[0]
         hub.deferred.serve(later.runner(hub, self._deferred))
+        self._terminology = TerminologyStatement(hub, options, self._capabilities.date)
         self._prefix = options.prefix
         self._prefix_length = len(options.prefix)
         self._serial = itertools.count(1)
@@ -218,14 +220,17 @@ class FhirApp:
             provenance.attach(self._hub, caller, headers[b"x-provenance"].decode("latin-1"))
         if request.prefer.respond_async and later.wanted(request):
             return await later.accept(request, scope)
-        response = self._metadata(request) if is_metadata else await HANDLERS[route.interaction](request)
+        if is_metadata:
+            response = await self._metadata(request)
+        else:
+            response = await HANDLERS[route.interaction](request)
         told.accepted, told.indent = request.accepted, request.pretty
         return response
 
     async def _deferred(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response:
         return await self._answer(scope, headers, receive, _Told())
 
-    def _metadata(self, request: Request) -> Response:
+    async def _metadata(self, request: Request) -> Response:
         mode = "full"
         for name, value in request.parameters:
             if name != "mode":
@@ -233,7 +238,7 @@ class FhirApp:
                 continue
             mode = value
         if mode == "terminology":
-            raise NotImplementedHere("This server does not give TerminologyCapabilities yet.")
+            return Response(200, await self._terminology.statement())
         if mode not in _METADATA_MODES:
             raise BadRequest(f"mode is one of: {', '.join(_METADATA_MODES)}, terminology.")
         body, tag = self._capabilities.statement(request.accepted.version)

@@ -50,6 +50,11 @@ class Capabilities:
         self._date = instant(started_us)
         self._cache: dict[str, tuple[object, bytes, bytes]] = {}
 
+    @property
+    def date(self) -> str:
+        """When this server started, as a statement says it."""
+        return self._date
+
     def statement(self, version: str) -> tuple[bytes, bytes]:
         """(JSON, ETag) for a FHIR version, "4.3" or "4.0"."""
         state = (getattr(self._hub.registry, "generation", 0), len(operations()))
@@ -69,6 +74,7 @@ class Capabilities:
             "date": self._date,
             "publisher": options.server_name,
             "kind": "instance",
+            "instantiates": ["http://hl7.org/fhir/CapabilityStatement/terminology-server"],
             "software": {"name": options.server_name, "version": options.server_version or "0"},
             "implementation": {"description": "FHIR R4B server", "url": self._hub.base_url},
             "fhirVersion": FHIR_VERSIONS[version],

@@ -232,7 +232,12 @@ async def operation(request: Request) -> Response:
         request.caller,
         route.operation,
         OperationRequest(
-            type=route.type, id=route.id, parameters=request.parameters, body=body, strict=request.prefer.strict
+            type=route.type,
+            id=route.id,
+            parameters=request.parameters,
+            body=body,
+            strict=request.prefer.strict,
+            language=request.header(b"accept-language") or "",
         ),
     )
     headers: RawHeaders = [(name.lower().encode(), value.encode("latin-1")) for name, value in result.headers.items()]
