@@ -159,6 +159,7 @@ def of_jobs(names: Names) -> list[Json]:
             [
                 ("internal-error", "Internal error", "The job could not be done because of an error of the server."),
                 ("too-many-attempts", "Too many attempts", "Its worker was lost too often."),
+                ("time-limit", "Time limit", "An attempt at the job took too long and was stopped."),
             ],
         ),
     ]

@@ -12,7 +12,7 @@ import click
 
 from fhir_server.commands.options import DATA, environment, settings_options
 from fhir_server.opening import keys_of, open_store_of, tokens_of
-from fhir_server.security.keys import DIALECTS, PRIORITIES, Key
+from fhir_server.security.keys import PRIORITIES, Key, dialect_names
 from fhir_server.security.scopes import BadScope, parse_scopes, split_scopes
 from fhir_server.security.tokens import LIFE_SECONDS, key_id_of
 from fhir_server.settings import Settings
@@ -27,7 +27,7 @@ def command() -> None:
 @click.option("--name", required=True, envvar=environment("keys_name"), show_envvar=True, help="Whose key it is.")
 @click.option(
     "--dialect",
-    type=click.Choice(DIALECTS),
+    type=click.Choice(dialect_names()),
     default="fhir",
     show_default=True,
     envvar=environment("keys_dialect"),

@@ -375,7 +375,8 @@ def load(name: str) -> Engine:
     for point in entry_points(group=GROUP):
         if point.name == name:
             found = point.load()
-            engine = found if isinstance(found, Engine) else found()
+            # a class that has the attributes looks like an engine, and is none until it is called
+            engine = found() if isinstance(found, type) or not isinstance(found, Engine) else found
             if not isinstance(engine, Engine):
                 raise UnknownEngine(f"The entry point {name!r} in {GROUP} is not an engine: {engine!r}")
             return engine

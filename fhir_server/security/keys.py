@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,8 +84,8 @@ class Keys:
     ) -> tuple[Key, str]:
         """A new key and its text, which cannot be had again. No scopes: everything for the fhir dialect, and nothing on
         /fhir for the others. priority: one of PRIORITIES. Raises BadScope, or ValueError for an unknown dialect."""
-        if dialect not in DIALECTS:
-            raise ValueError(f"'{dialect}' is not a dialect; choose one of {', '.join(DIALECTS)}.")
+        if dialect not in dialect_names():
+            raise ValueError(f"'{dialect}' is not a dialect; choose one of {', '.join(dialect_names())}.")
         if not scopes and dialect == "fhir":
             scopes = ("system/*.cruds",)
         parse_scopes(scopes)
@@ -169,6 +170,11 @@ class Keys:
         self._cache.clear()
         if self._marker is not None:
             Path(self._marker).touch()
+
+
+def dialect_names() -> tuple[str, ...]:
+    """What a key can be for: FHIR, and every dialect, those of other packages too."""
+    return tuple(dict.fromkeys((*DIALECTS, *(point.name for point in entry_points(group="fhir_server.dialects")))))
 
 
 def load_pepper(data_dir: Path, given: str | None = None) -> bytes:

@@ -139,7 +139,7 @@ async def delete(hub: Hub, case_id: str) -> bool:
 
 
 async def analyse_again(hub: Hub, case_id: str, *, names: Names, now: datetime) -> Json | None:
-    """The case requested again, its insights deleted. Nothing changes when a worker has it already."""
+    """The case requested again, its insights deleted. Nothing changes when it still waits for its first analysis."""
 
     async def entries(task: Json) -> Entries:
         if task.get("status") == "requested" and not task.get("extension"):

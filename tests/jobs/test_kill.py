@@ -31,8 +31,6 @@ class Slow:
                     status="confirmed", source=request.text[start:end], start=start, end=end, concept_start=start,
                     concept_end=end)
             for start, end in words), engine="slow", engine_version="1", snomed_version="2026-01-01")
-
-engine = Slow()
 """
 
 
@@ -45,7 +43,7 @@ class Site:
         (plugin / "slow_engine.py").write_text(ENGINE)
         (plugin / "slow-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1\n")
         (plugin / "slow-1.dist-info" / "entry_points.txt").write_text(
-            "[fhir_server.engines]\nslow = slow_engine:engine\n"
+            "[fhir_server.engines]\nslow = slow_engine:Slow\n"
         )
         self.log = folder / "log"
         self.port = free_port()
