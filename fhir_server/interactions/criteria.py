@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fhir_server.interactions import reach, subjects
+from fhir_server.interactions.catalogue import answered, catalogue_of
 from fhir_server.r4b import codec
 from fhir_server.r4b.references import parse_reference
 from fhir_server.search.extract import extract_bytes
@@ -32,14 +33,17 @@ async def parse(
     Raises BadRequest for bad values, Forbidden for chains to what is not open to the caller."""
     known: dict[Need, Answer] = {}
     while True:
-        parsed = parse_search(
-            types,
-            parameters,
-            registry=hub.registry,
-            base_urls=hub.base_urls,
-            terminology=hub.terminology,
-            known=known or None,
-            now=now or hub.now(),
+        parsed = await answered(
+            hub,
+            lambda: parse_search(
+                types,
+                parameters,
+                registry=hub.registry,
+                base_urls=hub.base_urls,
+                terminology=hub.terminology,
+                known=known or None,
+                now=now or hub.now(),
+            ),
         )
         fresh = [need for need in parsed.needs if need not in known]
         if not fresh:
@@ -103,28 +107,37 @@ async def list_members(hub: Hub, id: str) -> list[tuple[str, str]]:
 
 
 async def value_set_codes(hub: Hub, key: str) -> Answer:
-    """Codes of a ValueSet that is kept here (its expansion, or the codes it lists), else what terminology knows."""
+    """Codes of a value set by canonical url, or of a ValueSet that is kept here; None when it cannot be told."""
+    terminology = hub.terminology
+    whole = catalogue_of(hub) is not None
     data: dict[str, Any] | None = None
     reference = parse_reference(key, hub.base_urls)
     if reference.kind == "local" and reference.type == "ValueSet" and reference.id:
         version = await hub.store.read("ValueSet", reference.id)
         data = codec.decode(version.body) if version is not None and version.body is not None else None
-    else:
-        url, _, number = key.partition("|")
-        page = await hub.run(Query(("ValueSet",), Uri("url", "exact", url)), limit=20)
-        for match in page.matches:
-            candidate = codec.decode(match.body or b"{}")
-            if not number or candidate.get("version") == number:
-                data = candidate
+        key = (data or {}).get("url") or key
+    elif not whole:
+        data = await _kept(hub, key)
     if data is not None:
         listed = _listed(data)
         if listed is not None:
             return listed
-        expanded = None if hub.terminology is None else hub.terminology.expand_resource(data)
-        if expanded is not None:
-            return frozenset(expanded)
-        key = data.get("url") or key
-    return None if hub.terminology is None else hub.terminology.expand(key)
+        if terminology is not None:
+            expanded: Answer = await answered(hub, lambda: terminology.expand_resource(data))
+            if expanded is not None:
+                return expanded
+    if terminology is None:
+        return None
+    found: Answer = await answered(hub, lambda: terminology.expand(key))
+    return found
+
+
+async def _kept(hub: Hub, canonical: str) -> dict[str, Any] | None:
+    """The ValueSet resource in the store with this canonical url."""
+    url, _, number = canonical.partition("|")
+    page = await hub.run(Query(("ValueSet",), Uri("url", "exact", url)), limit=20)
+    candidates: list[dict[str, Any]] = [codec.decode(match.body or b"{}") for match in page.matches]
+    return next((one for one in reversed(candidates) if not number or one.get("version") == number), None)
 
 
 def _listed(value_set: dict[str, Any]) -> Answer:

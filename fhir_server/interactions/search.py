@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from fhir_server.interactions import binaries, compartments, criteria, searchset, subjects
+from fhir_server.interactions import binaries, compartments, criteria, insides, searchset, subjects
 from fhir_server.interactions.include import Includer
 from fhir_server.interactions.read import shown
 from fhir_server.interactions.values import Parameters, SearchSet
@@ -59,8 +59,11 @@ async def search(hub: Hub, caller: Caller, asked: Asked, parameters: Parameters,
             raise BadRequest("A page link takes no further parameters; start the search again.", code="not-supported")
         parameters, place = _opened(hub, asked, token)
     parsed = await criteria.parse(hub, caller, asked.types, parameters, now=place.now)
+    parsed = insides.understood(asked.types, asked.within, parsed)
     parsed, issues = _judged(parsed, strict)
     plan = _plan(hub, caller, asked, parsed)
+    if parsed.contained != "false":
+        plan = insides.plan(caller, parsed, plan)
     if parsed.explain:
         issues += await _explained(hub, caller, plan, parsed)
     if parsed.summary == "count" or parsed.count == 0:
@@ -82,6 +85,9 @@ async def search(hub: Hub, caller: Caller, asked: Asked, parameters: Parameters,
         await includer.collect(matches, parsed.includes, parsed.revincludes)
         included = includer.found
         issues += includer.issues
+    if parsed.contained != "false" and parsed.contained_type == "contained":
+        matches = insides.taken_out(hub, parsed, matches)
+        total_known = None if reached.next is not None or token is not None else len(matches)
     return _set(
         hub,
         await binaries.complete_all(hub, matches),
@@ -105,8 +111,6 @@ def _opened(hub: Hub, asked: Asked, token: str) -> tuple[Parameters, Place]:
 def _judged(parsed: Parsed, strict: bool) -> tuple[Parsed, list[Issue]]:
     """What cannot be done as asked: BadRequest under strict handling, else a warning each. R4B 3.1.1.3.3."""
     unknown = list(parsed.unknown)
-    if parsed.contained != "false":
-        unknown.append(("_contained", "contained resources are not searched here"))
     if parsed.summary == "text" and (parsed.includes or parsed.revincludes):
         unknown.append(("_include", "it cannot be combined with _summary=text"))
         parsed = replace(parsed, includes=(), revincludes=())

@@ -3,11 +3,13 @@
 `param` is the index name of a search parameter for the resource's type: its code (``"code"``), or derived from it:
 
 - ``"subject:identifier"``   tokens of Reference.identifier, for the :identifier modifier
-- ``"code:text"``            strings of CodeableConcept.text, Coding and Reference.display, Identifier.type.text, for :text
+- ``"code:text"``            strings of CodeableConcept.text, .display, Identifier.type.text, for :text
 - ``"identifier:of-type"``   tokens (type system, ``type code|value``), for :of-type
 - ``"code-value-quantity$0"``, ``"$1"``  the components of a composite parameter
+- ``"$Medication.code"``, ``"medication$Medication.code"``  of contained resources (fhir_server.search.contained)
 
-`el` (last in every tuple) is the ordinal of the element that a composite's components share, and 0 elsewhere.
+`el` (last in every tuple) is the ordinal of the element that a composite's components share, or of the contained
+resource, and 0 elsewhere.
 
 Times are microseconds since 1970-01-01T00:00Z, both ends inclusive; an open end is MIN_TIME or MAX_TIME.
 Numbers are `sortable` strings (fhir_server.search.numbers) whose byte order is their numeric order; NUMBER_MIN and

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from fhir_server.r4b.definitions import definitions
+from fhir_server.search.contained import add_contained, contained_of
 from fhir_server.search.entries import Entries
 from fhir_server.search.registry import Registry, default_registry
 from fhir_server.search.sink import Sink
@@ -31,9 +33,23 @@ def extract(
 
     base_urls: this server's own bases (absolute references below them become local). text: fill narrative and content.
     """
+    known = registry or default_registry()
+    entries = _entries(type, data, base_urls, known)
+    if "contained" in data:
+        for place, inside in contained_of(data):
+            inner = inside["resourceType"]
+            if definitions().is_resource(inner):
+                add_contained(entries, inner, inside["id"], place, _entries(inner, inside, base_urls, known))
+    if text:
+        entries.narrative = narrative(data)
+        entries.content = " ".join(_strings(data))
+    return entries
+
+
+def _entries(type: str, data: dict[str, Any], base_urls: Sequence[str], registry: Registry) -> Entries:
     sink = Sink(data, base_urls)
-    (registry or default_registry()).program(type).run(data, sink)
-    entries = Entries(
+    registry.program(type).run(data, sink)
+    return Entries(
         _once(sink.tokens),
         _once(sink.strings),
         _once(sink.dates),
@@ -42,10 +58,6 @@ def extract(
         _once(sink.references),
         _once(sink.uris),
     )
-    if text:
-        entries.narrative = narrative(data)
-        entries.content = " ".join(_strings(data))
-    return entries
 
 
 def extract_bytes(

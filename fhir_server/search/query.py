@@ -146,7 +146,8 @@ class LastUpdated:
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """Each component (a tree whose leaves name ``param$0``, ``param$1``) must hold on the same element (`el`)."""
+    """Each component (a tree whose leaves name ``param$0``, ``param$1``) must hold on the same element (`el`). Not and
+    Missing may only follow a component that finds elements."""
 
     param: str
     components: tuple[Node, ...]
@@ -156,7 +157,8 @@ class Composite:
 class Chain:
     """Forward chain: the reference or canonical `param` points to a resource of one of `types` that matches `node`.
 
-    canonical: the parameter holds canonical urls, resolved by the target's `url` index."""
+    canonical: the parameter holds canonical urls, resolved by the target's `url` index. A reference to a contained
+    resource is followed too, as far as `node` can be asked of one (fhir_server.search.contained)."""
 
     param: str
     types: tuple[str, ...]

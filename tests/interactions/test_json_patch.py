@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.interactions.json_patch import apply, equal, pointer
@@ -114,6 +114,7 @@ def _paths(value: Any, path: str = "") -> list[str]:
     return found
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(_json, st.data())
 def test_every_path_tests_equal_to_itself_and_replacing_it_shows(document: Any, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(_paths(document)))

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from fhir_server.search.contained import marker, on_contained
 from fhir_server.search.query import (
     And,
     Chain,
@@ -136,6 +137,9 @@ class Conditions:
             return FALSE
         options = []
         for target in node.types:
+            inside = self.contained(node, type, target)
+            if inside is not None:
+                options.append(self.test(inside, type, rid))
             tid = self.names.tid(self.connection, target)
             if tid is None:
                 continue
@@ -164,6 +168,13 @@ class Conditions:
                 (Sql(f"{a}.pid = {pid} AND {a}.target = {rid}"), self.test(node.node, node.type, f"{a}.rid"))
             ),
         )
+
+    def contained(self, node: Chain, type: str, target: str) -> Node | None:
+        """The chain into contained resources; None when no resource of this type has such."""
+        prefix = marker(target, node.param)
+        if node.canonical or self.names.pid(self.connection, type, prefix) is None:
+            return None
+        return on_contained(node.node, prefix)
 
     def gathered(self, nodes: Sequence[Node]) -> list[Node | ReferenceIn]:
         """Many values of one parameter become one list."""

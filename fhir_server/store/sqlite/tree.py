@@ -159,6 +159,8 @@ class Tree(Conditions):
         best: list[Arm] | None = None
         chosen, least = 0, (cap or _UNBOUNDED) + 1
         for position, component in enumerate(node.components):
+            if isinstance(component, Not) or (isinstance(component, Missing) and component.missing):
+                continue
             arms = self.arms(component, type, cap)
             if arms is None:
                 continue
@@ -184,6 +186,9 @@ class Tree(Conditions):
             return []
         arms: list[Arm] = []
         for target in node.types:
+            inside = self.contained(node, type, target)
+            if inside is not None:
+                arms += self._inner(inside, type)
             for arm in self._inner(node.node, target):
                 a = self.alias()
                 if not node.canonical:
