@@ -60,6 +60,7 @@ class Runtime:
     _taken: set[str] = field(default_factory=set)
     _served: dict[str, int] = field(default_factory=dict)
     _working: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         if self.feed is not None:
@@ -98,6 +99,9 @@ class Runtime:
                     return await self._work(claimed)
             finally:
                 self._taken.discard(next.id)
+                # wakes those that wait for their turn
+                self._ended.set()
+                self._ended = asyncio.Event()
         return False
 
     async def run(self, task_id: str) -> bool:
@@ -196,7 +200,8 @@ class Runtime:
                 return
             if waited > _HELD_SECONDS:
                 return
-            await asyncio.sleep(_TURN_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _TURN_SECONDS)
 
     async def _went_wrong(self, hold: _Hold, held: states.Lease, *, permanent: bool) -> bool:
         if permanent or held.errors + 1 >= MAX_ERRORS:
