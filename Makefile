@@ -10,13 +10,15 @@ PYTEST_FLAGS ?= -n 2 --dist loadfile
 BENCH_FLAGS ?=
 EXTRAS = $(shell $(BIN)/python -c "import tomllib; print(','.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']))")
 
-.PHONY: constraints help install serve test test-slow lint format bench bench-quick clean
+.PHONY: constraints help install serve test test-slow tx-tests lint format bench bench-quick eval clean
 
 help:
 	@echo "make serve        start on http://$(HOST):$(PORT), data in $(DATA)/ (HOST=, PORT=, DATA=, SERVE_FLAGS=)"
 	@echo "make install      build $(VENV) with the exact versions of constraints.txt"
 	@echo "make test         the whole test suite"
+	@echo "make tx-tests     HL7's terminology ecosystem tests, from ../shared/data/tx-tests when they are there"
 	@echo "make lint         ruff and mypy"
+	@echo "make eval         precision, recall and F1 of extraction and coding on gold notes (EVAL_FLAGS=--mistakes)"
 	@echo "make bench        measure against floors in the same run; make bench-quick for the regression gate"
 	@echo "make clean        remove what was built and measured (never $(DATA)/)"
 
@@ -56,9 +58,16 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+eval: $(VENV)/.installed
+	$(BIN)/python -m fhir_server.processing.evaluate $(EVAL_FLAGS) tests/processing/gold/*.txt
+	$(BIN)/python -m fhir_server.processing.evaluate_coding $(EVAL_FLAGS) tests/processing/gold/coding/*.txt
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+tx-tests: $(VENV)/.dev
+	$(BIN)/python -m tests.tx $(TX_FLAGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(BENCH_FLAGS)

@@ -133,7 +133,9 @@ class Builder:
         if not key[0] or key in self.value_sets:
             return False
         self.value_sets.add(key)
-        self.db.execute("INSERT INTO value_sets (url, version, resource) VALUES (?,?,?)", (*key, packed(lean(resource))))
+        self.db.execute(
+            "INSERT INTO value_sets (url, version, resource) VALUES (?,?,?)", (*key, packed(lean(resource)))
+        )
         return True
 
     def concept_map(self, resource: Json) -> bool:

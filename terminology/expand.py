@@ -41,16 +41,26 @@ class Expander:
     def resource(self, value_set: Json, seen: frozenset[str] = frozenset()) -> Members:
         """The members of a ValueSet resource; its stored expansion when it has no definition. Raises Unknown."""
         compose = value_set.get("compose")
-        if compose:
-            members: Members = {}
-            for include in compose.get("include", ()):
-                for pair, display in self._include(include, seen, value_set).items():
-                    members.setdefault(pair, display)
-            for exclude in compose.get("exclude", ()):
-                for pair in self._include(exclude, seen, value_set):
-                    members.pop(pair, None)
-            return members
-        return _listed(value_set.get("expansion", {}).get("contains", ()))
+        stored = value_set.get("expansion", {}).get("contains", ())
+        if not compose:
+            return _listed(stored)
+        try:
+            return self._compose(compose, seen, value_set)
+        except Unknown:
+            if not stored:
+                raise
+            # Whoever stored the expansion had the content that is not here.
+            return _listed(stored)
+
+    def _compose(self, compose: Json, seen: frozenset[str], value_set: Json) -> Members:
+        members: Members = {}
+        for include in compose.get("include", ()):
+            for pair, display in self._include(include, seen, value_set).items():
+                members.setdefault(pair, display)
+        for exclude in compose.get("exclude", ()):
+            for pair in self._include(exclude, seen, value_set):
+                members.pop(pair, None)
+        return members
 
     def _include(self, include: Json, seen: frozenset[str], value_set: Json) -> Members:
         """One include: what its system part and every one of its value sets have in common."""

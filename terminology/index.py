@@ -21,21 +21,22 @@ LAYOUT = 2
 SCHEMA = f"""
 PRAGMA user_version={LAYOUT};
 CREATE TABLE systems (id INTEGER PRIMARY KEY, url TEXT NOT NULL, version TEXT, content TEXT NOT NULL,
-  first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL, hierarchical INTEGER NOT NULL, meta BLOB NOT NULL,
-  UNIQUE (url, version));
+  first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL, hierarchical INTEGER NOT NULL,
+  meta BLOB NOT NULL, UNIQUE (url, version));
 CREATE TABLE concepts (number INTEGER PRIMARY KEY, system INTEGER NOT NULL, code TEXT NOT NULL, display TEXT,
   definition TEXT, flags INTEGER NOT NULL);
 CREATE TABLE edges (child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)) WITHOUT ROWID;
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE properties (number INTEGER NOT NULL, name INTEGER NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL,
   PRIMARY KEY (number, name, value)) WITHOUT ROWID;
-CREATE TABLE designations (number INTEGER NOT NULL, place INTEGER NOT NULL, language TEXT, use TEXT, value TEXT NOT NULL,
-  PRIMARY KEY (number, place)) WITHOUT ROWID;
+CREATE TABLE designations (number INTEGER NOT NULL, place INTEGER NOT NULL, language TEXT, use TEXT,
+  value TEXT NOT NULL, PRIMARY KEY (number, place)) WITHOUT ROWID;
 CREATE TABLE value_sets (id INTEGER PRIMARY KEY, url TEXT NOT NULL, version TEXT, resource BLOB NOT NULL);
 CREATE TABLE maps (id INTEGER PRIMARY KEY, url TEXT NOT NULL, version TEXT, meta BLOB NOT NULL);
 CREATE TABLE map_groups (map INTEGER NOT NULL, place INTEGER NOT NULL, source TEXT, target TEXT, meta BLOB NOT NULL,
   PRIMARY KEY (map, place)) WITHOUT ROWID;
-CREATE TABLE mappings (map INTEGER NOT NULL, place INTEGER NOT NULL, source TEXT NOT NULL, target TEXT, element BLOB NOT NULL);
+CREATE TABLE mappings (map INTEGER NOT NULL, place INTEGER NOT NULL, source TEXT NOT NULL, target TEXT,
+  element BLOB NOT NULL);
 CREATE TABLE sets (system INTEGER NOT NULL, name TEXT NOT NULL, code TEXT NOT NULL,
   PRIMARY KEY (system, name, code)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE words USING fts5 (text, content='', columnsize=0, detail=none, prefix='2 3',
@@ -95,7 +96,8 @@ class Index:
         if self.one("PRAGMA user_version") != (LAYOUT,):
             raise ValueError(f"{path} is not an index of layout {LAYOUT}; build it anew.")
         for row in self.all("SELECT id, url, version, content, first, last, count, hierarchical FROM systems"):
-            system = SystemRow(*row[:7], bool(row[7]))
+            number, url, version, content, first, last, count, hierarchical = row
+            system = SystemRow(number, url, version, content, first, last, count, bool(hierarchical))
             self._systems.setdefault(system.url, []).append(system)
 
     def _db(self) -> sqlite3.Connection:
@@ -133,7 +135,7 @@ class Index:
         return found
 
     def concept(self, system: SystemRow, code: str) -> ConceptRow | None:
-        return self.one(f"{_CONCEPT} WHERE system=? AND code=?", (system.id, code))  # type: ignore[return-value]
+        return self.one(f"{_CONCEPT} WHERE system=? AND code=?", (system.id, code))
 
     def concept_in_any_case(self, system: SystemRow, code: str) -> ConceptRow | None:
         for variant in (code.upper(), code.lower()):
@@ -141,15 +143,15 @@ class Index:
             if row is not None:
                 return row
         ask = f"{_CONCEPT} WHERE system=? AND code=? COLLATE NOCASE LIMIT 1"
-        return self.one(ask, (system.id, code))  # type: ignore[return-value]
+        return self.one(ask, (system.id, code))
 
     def concepts(self, system: SystemRow) -> Iterator[ConceptRow]:
         """All of them, in the order of the definition."""
         ask = f"{_CONCEPT} WHERE number BETWEEN ? AND ? ORDER BY number"
-        yield from self.each(ask, (system.first, system.last))  # type: ignore[misc]
+        yield from self.each(ask, (system.first, system.last))
 
     def numbered(self, number: int) -> ConceptRow | None:
-        return self.one(f"{_CONCEPT} WHERE number=?", (number,))  # type: ignore[return-value]
+        return self.one(f"{_CONCEPT} WHERE number=?", (number,))
 
     def value_sets(self, url: str) -> list[Json]:
         """The versions of a value set, as ValueSet resources."""
@@ -165,11 +167,14 @@ class Index:
 
     def map_ids(self, source: str | None, target: str | None) -> list[tuple[int, Json]]:
         """As `maps`, for those with a group between two systems (None: any)."""
-        where = " AND ".join(
-            part for part, value in (("source=?", source), ("target=?", target)) if value is not None
-        ) or "1"
+        where = (
+            " AND ".join(part for part, value in (("source=?", source), ("target=?", target)) if value is not None)
+            or "1"
+        )
         ask = f"SELECT id, meta FROM maps WHERE id IN (SELECT map FROM map_groups WHERE {where})"  # noqa: S608
-        return [(row[0], unpacked_json(row[1])) for row in self.all(ask, [v for v in (source, target) if v is not None])]
+        return [
+            (row[0], unpacked_json(row[1])) for row in self.all(ask, [v for v in (source, target) if v is not None])
+        ]
 
     def map_groups(self, number: int) -> list[tuple[int, Json]]:
         """(place, group without elements)."""

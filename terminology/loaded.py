@@ -93,7 +93,8 @@ class Loaded:
 
     def install(self, release: Release) -> list[Path]:
         """Put a whole file (in `folder` already) into use, in place of older releases of the same name; these."""
-        kept, gone = [], []
+        kept: list[Release] = []
+        gone: list[Release] = []
         for one in self.releases():
             (gone if one.name == release.name and one.file != release.file else kept).append(one)
         kept = [release, *(one for one in kept if one.file != release.file)]

@@ -154,9 +154,7 @@ class Terminology:
         properties = [(one.code, one.text) for one in found.properties(concept)]
         properties += [("parent", parent.code) for parent in found.parents(concept)]
         properties += [("child", child.code) for child in found.children(concept)]
-        return Lookup(
-            found.url, found.version, concept.code, concept.display, concept.definition, tuple(properties)
-        )
+        return Lookup(found.url, found.version, concept.code, concept.display, concept.definition, tuple(properties))
 
     def validate_code(self, system: str, code: str, display: str | None = None) -> Validation | None:
         """Whether a code is in a system (and its display right); None when the system is not known, or the code is

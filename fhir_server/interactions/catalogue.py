@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -74,7 +75,7 @@ class Catalogue:
 
     def systems(self, url: str) -> Sequence[Offered]:
         return [
-            Offered(url, one.get("version"), str(one.get("content")), lambda supplements, one=one: self._open(one, supplements))  # type: ignore[misc]
+            Offered(url, one.get("version"), str(one.get("content")), partial(self._open, one))
             for one in self._get("CodeSystem", url)
         ]
 
@@ -87,11 +88,7 @@ class Catalogue:
         return found.supplemented(supplements) if supplements else found
 
     def supplements(self, url: str) -> Sequence[Json]:
-        return [
-            one
-            for one in self._get("supplement", "")
-            if str(one.get("supplements", "")).partition("|")[0] == url
-        ]
+        return [one for one in self._get("supplement", "") if str(one.get("supplements", "")).partition("|")[0] == url]
 
     def value_sets(self, url: str) -> Sequence[Json]:
         return self._get("ValueSet", url)

@@ -349,9 +349,7 @@ class Expansion:
             if self._wanted(system, concept, among):
                 self._add(self.maker.entry(system, concept, inactive, item, language))
 
-    def _include_filtered(
-        self, system: System, filters: list[Filter], among: list[Members], active_only: bool
-    ) -> None:
+    def _include_filtered(self, system: System, filters: list[Filter], among: list[Members], active_only: bool) -> None:
         candidates: Iterable[Concept]
         if self.session.asked.filter:
             found = system.search(self.session.asked.filter, _MATCHES)
@@ -372,7 +370,9 @@ class Expansion:
             self._include_each(system, system.search(asked.filter, _MATCHES), among, active_only)
             return
         plain = not (among or active_only or asked.active_only or asked.exclude_not_for_ui)
-        alone = len(self.value_set["compose"].get("include") or ()) == 1 and not self.value_set["compose"].get("exclude")
+        alone = len(self.value_set["compose"].get("include") or ()) == 1 and not self.value_set["compose"].get(
+            "exclude"
+        )
         if plain and alone and not self.inner:
             if len(system) > self.limit and asked.count is None:
                 raise self._too_costly()

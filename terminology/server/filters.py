@@ -13,9 +13,7 @@ from terminology.server.systems import Concept, System
 
 Test = Callable[[Concept], bool]
 _CODE: Final = ("concept", "code")
-_HIERARCHY: Final = frozenset(
-    ("is-a", "descendent-of", "is-not-a", "generalizes", "child-of", "descendent-leaf")
-)
+_HIERARCHY: Final = frozenset(("is-a", "descendent-of", "is-not-a", "generalizes", "child-of", "descendent-leaf"))
 #: Properties that every code system has, whether or not it defines them.
 _COMMON: Final = frozenset(
     ("parent", "child", "display", "definition", "status", "inactive", "notSelectable", "abstract", "deprecated")
@@ -81,7 +79,9 @@ def _hierarchy(system: System, op: str, value: str) -> Filter:
             lambda c: c.code == value or value in system.ancestors(c.code), lambda: [value, *system.descendants(value)]
         )
     if op == "descendent-of":
-        return Filter(lambda c: c.code != value and value in system.ancestors(c.code), lambda: system.descendants(value))
+        return Filter(
+            lambda c: c.code != value and value in system.ancestors(c.code), lambda: system.descendants(value)
+        )
     if op == "is-not-a":
         return Filter(lambda c: c.code != value and value not in system.ancestors(c.code))
     if op == "generalizes":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from terminology.index import ABSTRACT, DEPRECATED, INACTIVE, NAMED, SAID, ConceptRow, Index, SystemRow
@@ -47,7 +48,7 @@ class Indexed(System):
             yield _concept(row)
 
     def _several(self, sql: str, parameters: Sequence[Any]) -> list[Concept]:
-        return [_concept(row) for row in self._index.each(sql, parameters)]  # type: ignore[arg-type]
+        return [_concept(row) for row in self._index.each(sql, parameters)]
 
     def roots(self) -> list[Concept]:
         ask = f"SELECT {_COLUMNS} FROM concepts c WHERE c.number BETWEEN ? AND ?"  # noqa: S608
@@ -97,7 +98,8 @@ class Indexed(System):
         number, flags = concept.key
         if not flags & SAID:
             return ()
-        ask = "SELECT n.name, p.kind, p.value FROM properties p JOIN names n ON n.id=p.name WHERE p.number=? ORDER BY 1, 3"
+        ask = "SELECT n.name, p.kind, p.value FROM properties p JOIN names n ON n.id=p.name WHERE p.number=?"
+        ask += " ORDER BY 1, 3"
         return [
             Property(name, kind, _value(kind, value), self.property_uri(name))
             for name, kind, value in self._index.each(ask, (number,))
@@ -178,7 +180,8 @@ class Indexed(System):
             return []
         found: list[Concept] = []
         for variant in dict.fromkeys((text, text.upper())):
-            ask = f"SELECT {_COLUMNS} FROM concepts c WHERE c.system=? AND c.code>=? AND c.code<? ORDER BY c.code LIMIT 100"  # noqa: S608
+            ask = f"SELECT {_COLUMNS} FROM concepts c WHERE c.system=? AND c.code>=? AND c.code<?"  # noqa: S608
+            ask += " ORDER BY c.code LIMIT 100"
             found += self._several(ask, (self.row.id, variant, variant + "\U0010ffff"))
         return found
 
@@ -219,7 +222,7 @@ class IndexShelf:
 
     def systems(self, url: str) -> Sequence[Offered]:
         return [
-            Offered(row.url, row.version, row.content, lambda supplements, row=row: Indexed(self.index, row, supplements))  # type: ignore[misc]
+            Offered(row.url, row.version, row.content, partial(Indexed, self.index, row))
             for row in self.index.systems(url)
         ]
 

@@ -123,9 +123,7 @@ def shown(languages: Languages | None) -> str:
 def echoed(languages: Languages) -> str:
     """As a displayLanguage parameter: ``de,*;q=0``."""
     return ",".join(
-        one.code if one.quality == 1 else f"{one.code};q={_number(one.quality)}"
-        for one in languages
-        if not one.implied
+        one.code if one.quality == 1 else f"{one.code};q={_number(one.quality)}" for one in languages if not one.implied
     )
 
 

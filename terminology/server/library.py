@@ -98,7 +98,7 @@ class Library:
         return self._shelves if self._sent is None else (self._sent, *self._shelves)
 
     def system(self, url: str, version: str | None = None, supplements: frozenset[str] = frozenset()) -> System | None:
-        """The code system to use, or None. version: maybe with wildcards; supplements: canonicals that are asked for."""
+        """The code system to use, or None. version: maybe with wildcards; supplements: those asked for."""
         key = (url, version or "", supplements)
         if key not in self._opened:
             self._opened[key] = self._find(url, version, supplements)

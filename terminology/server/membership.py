@@ -168,7 +168,9 @@ class Checker:
 
     def version_for(self, system: str) -> str | None:
         """The latest version that the definition names for a system."""
-        found = [p["version"] for p in self.compose.get("include") or () if p.get("system") == system and "version" in p]
+        found = [
+            p["version"] for p in self.compose.get("include") or () if p.get("system") == system and "version" in p
+        ]
         return max(found, key=order, default=None)
 
     # Membership
@@ -269,7 +271,7 @@ class Checker:
                 having.append(version)
         if len(having) == len(versions):
             return None
-        return max(having or versions, key=order)
+        return str(max(having or versions, key=order))
 
     def _part_system(self, trail: Trail, path: str, part: Json, given: str | None) -> System | None:
         """The code system of an include, in the version that include, coding and parameters agree on."""
@@ -326,9 +328,7 @@ class Checker:
             trail.add(Problem("error", "invalid", text, "vs-invalid", id, where), say=True)
         return result
 
-    def _in_part(
-        self, trail: Trail, path: str, system: System, part: Json, code: str, *, excluding: bool
-    ) -> bool:
+    def _in_part(self, trail: Trail, path: str, system: System, part: Json, code: str, *, excluding: bool) -> bool:
         """Is the code in the system's part of an include or exclude?"""
         if part.get("concept"):
             for item in part["concept"]:
@@ -508,7 +508,9 @@ class Checker:
             if accepts(trail.names, languages, None, display, active=True)[0]:
                 return None
             status = next((name.status for name in trail.names if name.value == display), "")
-            allowed = list(dict.fromkeys(n.value for n in trail.names if n.active and n.shows and n.value and n.display))
+            allowed = list(
+                dict.fromkeys(n.value for n in trail.names if n.active and n.shows and n.value and n.display)
+            )
             text = messages.inactive_display(display, code, allowed, status)
             return Problem("warning", "invalid", text, "display-comment", "INACTIVE_DISPLAY_FOUND", where)
         number = count(trail.names, languages, shown_only=True)

@@ -27,7 +27,8 @@ def unknown_code_in_fragment(code: str, system: str, version: str | None) -> str
 def unknown_system(system: str, version: str | None = None, known: str = "") -> str:
     if not version:
         return f"A definition for CodeSystem '{system}' could not be found, so the code cannot be validated"
-    text = f"A definition for CodeSystem '{system}' version '{version}' could not be found, so the code cannot be validated"
+    text = f"A definition for CodeSystem '{system}' version '{version}' could not be found"
+    text += ", so the code cannot be validated"
     return f"{text}. Valid versions: {known}" if known else f"{text}. No versions of this code system are known"
 
 
@@ -183,7 +184,7 @@ def version_not_allowed(system: str, version: str | None, required: str) -> str:
 
 def filter_not_understood(property: str, op: str, value: str, value_set: str, system: str) -> str:
     return (
-        f"The filter \"{property} {op} {value}\" from the value set {value_set} was not understood in the context of "
+        f'The filter "{property} {op} {value}" from the value set {value_set} was not understood in the context of '
         f"{system}"
     )
 

@@ -117,5 +117,5 @@ def canonical_of(resource: Json) -> str:
 def standards_status(resource: Json) -> str | None:
     for extension in resource.get("extension") or ():
         if extension.get("url") == _IMPLICIT + "structuredefinition-standards-status":
-            return extension.get("valueCode")
+            return str(extension.get("valueCode"))
     return None

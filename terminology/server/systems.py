@@ -52,7 +52,7 @@ class Supplement:
     @property
     def canonical(self) -> str:
         version = self.resource.get("version")
-        return self.resource["url"] + (f"|{version}" if version else "")
+        return str(self.resource["url"]) + (f"|{version}" if version else "")
 
     def named(self, url: str) -> bool:
         return url in (self.resource.get("url"), self.canonical)
@@ -117,7 +117,9 @@ class System(ABC):
 
     def declares(self, code: str) -> bool:
         """True when the system defines such a property or filter."""
-        return any(p.get("code") == code for p in (*(self.meta.get("property") or ()), *(self.meta.get("filter") or ())))
+        return any(
+            p.get("code") == code for p in (*(self.meta.get("property") or ()), *(self.meta.get("filter") or ()))
+        )
 
     @abstractmethod
     def locate(self, code: str) -> Concept | None:
@@ -168,9 +170,7 @@ class System(ABC):
     def search(self, text: str, limit: int) -> list[Concept]:
         """Concepts that have every word of `text` in a designation, or whose code begins with it; the best first."""
 
-    def having(
-        self, property: str, op: str, value: str, test: Callable[[str], bool]
-    ) -> Iterator[tuple[str, str]]:
+    def having(self, property: str, op: str, value: str, test: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
         """(code, value as text) wherever the property's value passes `test`, which is what op and value mean."""
         for concept in self.concepts():
             for one in self.properties(concept):
@@ -190,9 +190,7 @@ class System(ABC):
                 continue
             if said.get("display"):
                 language = supplement.resource.get("language")
-                found.append(
-                    Designation(said["display"], language, DISPLAY, display=True, source=supplement.canonical)
-                )
+                found.append(Designation(said["display"], language, DISPLAY, display=True, source=supplement.canonical))
             found += [of_json(item, supplement.canonical) for item in said.get("designation") or ()]
         return found
 
@@ -229,8 +227,6 @@ class System(ABC):
 
     def abstract(self, concept: Concept) -> bool:
         return is_abstract(self.own_properties(concept))
-
-
 
 
 def properties_of(concept: Json, resource: Json) -> list[Property]:

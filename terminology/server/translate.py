@@ -85,7 +85,7 @@ def _forward(resource: Json, group: Json, coding: Json, dependencies: Sequence[t
 
 
 def _match(resource: Json, group: Json, target: Json) -> Match:
-    coding = {key: value for key, value in (("system", group.get("target")), ("version", group.get("targetVersion")))}
+    coding = {"system": group.get("target"), "version": group.get("targetVersion")}
     coding |= {"code": target.get("code"), "display": target.get("display")}
     products = tuple(
         {
@@ -157,7 +157,12 @@ def _reverse(resource: Json, group: Json, coding: Json) -> list[Match]:
 
 
 def maps_for(
-    session: Session, codings: Sequence[Json], target: str | None, source_set: str | None, target_set: str | None, *,
+    session: Session,
+    codings: Sequence[Json],
+    target: str | None,
+    source_set: str | None,
+    target_set: str | None,
+    *,
     reverse: bool,
 ) -> list[Json]:
     """The ConceptMaps that may translate: by their groups' systems, and by the value sets they are for."""

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from fhir_server.operations.terminology import expand, lookup, subsumes, translate, validate_code
+from fhir_server.operations.terminology import (
+    closure,
+    expand,
+    find_matches,
+    lookup,
+    subsumes,
+    translate,
+    validate_code,
+)
 
-__all__ = ["expand", "lookup", "subsumes", "translate", "validate_code"]
+__all__ = ["closure", "expand", "find_matches", "lookup", "subsumes", "translate", "validate_code"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from fhir_server.interactions.catalogue import answered, catalogue_of
 from fhir_server.operations.registry import OperationRequest, OperationResult
-from fhir_server.operations.terminology.catalogue import answered, catalogue_of
 from fhir_server.r4b.codec import encode, parse_json
 from fhir_server.r4b.outcome import BadRequest, NotImplementedHere
 from terminology.server.asked import Asked, values_of
@@ -133,7 +133,3 @@ def refused(error: Refused) -> OperationResult:
 
 def bad(text: str, code: str = "invalid") -> Refused:
     return Refused(Problem("error", code, text), status=400)
-
-
-async def given(resource: Callable[[Session], T], hub: Hub, request: OperationRequest, values: Values) -> T:
-    return await ask(hub, request, values, resource)

@@ -41,9 +41,7 @@ async def handle(hub: Hub, caller: Caller, request: OperationRequest) -> Operati
 async def answer(hub: Hub, request: OperationRequest, values: Values, resource: Json | None) -> Json:
     """The Parameters of one validation. Raises Refused."""
     if request.type == "CodeSystem":
-        return await ask(
-            hub, request, values, lambda session: _in_system(session, values, resource), validating=True
-        )
+        return await ask(hub, request, values, lambda session: _in_system(session, values, resource), validating=True)
     return await ask(hub, request, values, lambda session: _in_value_set(session, values, resource), validating=True)
 
 
@@ -81,7 +79,8 @@ def _in_value_set(session: Session, values: Values, resource: Json | None) -> Js
             raise Refused(Problem("error", "not-found", text, "not-found", "Unable_to_resolve_value_Set_"))
     coded = coded_in(values, of_system=False)
     if coded is None:
-        text = "Unable to find code to validate (looked for coding | codeableConcept | code+system | code+inferSystem in parameters"
+        text = "Unable to find code to validate"
+        text += " (looked for coding | codeableConcept | code+system | code+inferSystem in parameters"
         raise Refused(Problem("error", "invalid", text), status=400)
     if coded.mode != "code":
         session.asked.infer_system = False
@@ -134,7 +133,13 @@ def _system(session: Session, values: Values, coded: Coded) -> System:
         raise Refused(Problem("error", "invalid", text, "invalid-data", id, where), in_answer=True)
     decided = session.asked.version_of(url, version)
     known = listed(session.library.versions(url))
-    id = "UNKNOWN_CODESYSTEM" if not decided else "UNKNOWN_CODESYSTEM_VERSION" if known else "UNKNOWN_CODESYSTEM_VERSION_NONE"
+    id = (
+        "UNKNOWN_CODESYSTEM"
+        if not decided
+        else "UNKNOWN_CODESYSTEM_VERSION"
+        if known
+        else "UNKNOWN_CODESYSTEM_VERSION_NONE"
+    )
     problems = [Problem("error", "not-found", messages.unknown_system(url, decided, known), "not-found", id, where)]
     if not absolute(url):
         id = "Terminology_TX_System_Relative"
