@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 FIELDS = ("email", "first_name", "last_name")
 IDENTIFIERS = "sporo-patient"
-"""Naming system of the identifier by which two requests at once find out that they mean the same new patient."""
+"""Naming system of the identifier by which two requests at once find out that they mean the same new patient. It is
+made from who he is; one that a patient has who by now is called otherwise is passed over for the next."""
+_OTHERS = 100
 
 
 async def whom(hub: Hub, metadata: Mapping[str, Any], names: Names) -> tuple[str | None, Json | None]:
@@ -32,7 +34,14 @@ async def whom(hub: Hub, metadata: Mapping[str, Any], names: Names) -> tuple[str
     there = [patient for patient in found if matches(patient, email, first, last)]
     if there:
         return f"Patient/{there[0]['id']}", None
-    mark = await _free_mark(hub, f"{fold(email)}\n" + "\n".join(sorted((fold(first), fold(last)))), names)
+    who = f"{fold(email)}\n" + "\n".join(sorted((fold(first), fold(last))))
+    for number in range(_OTHERS):
+        mark = hashlib.sha256(f"{who}\n{number}".encode()).hexdigest()[:32]
+        taken = await hub.find(SYSTEM, "Patient", [("identifier", f"{names.identifiers(IDENTIFIERS)}|{mark}")], limit=1)
+        if not taken:
+            break
+        if matches(taken[0], email, first, last):  # made since the first search
+            return f"Patient/{taken[0]['id']}", None
     url = f"urn:uuid:{uuid4()}"
     entry = {
         "fullUrl": url,
@@ -44,17 +53,6 @@ async def whom(hub: Hub, metadata: Mapping[str, Any], names: Names) -> tuple[str
         },
     }
     return url, entry
-
-
-async def _free_mark(hub: Hub, text: str, names: Names) -> str:
-    """The identifier for a new patient: made from who it is, so that two requests at once make the same. One that a
-    patient has who by now is called otherwise is passed over."""
-    for number in range(100):
-        mark = hashlib.sha256(f"{text}\n{number}".encode()).hexdigest()[:32]
-        taken = await hub.find(SYSTEM, "Patient", [("identifier", f"{names.identifiers(IDENTIFIERS)}|{mark}")], limit=1)
-        if not taken:
-            return mark
-    return hashlib.sha256(f"{text}\n{uuid4()}".encode()).hexdigest()[:32]
 
 
 def new_patient(email: str, first: str, last: str, mark: str, names: Names) -> Json:
