@@ -61,14 +61,23 @@ class Builder:
         first = self._number + 1
         numbers: dict[str, int] = {}
         waiting: list[tuple[int, Sequence[str]]] = []
+        texts: list[tuple[int, int, str]] = []
         for row in rows:
             if row.code in numbers:
                 continue
             self._number += 1
             numbers[row.code] = self._number
-            self._row(number, self._number, row)
+            texts.append((len(row.display or ""), self._number, self._row(number, self._number, row)))
             if row.parents:
                 waiting.append((self._number, row.parents))
+        texts.sort(key=lambda one: one[:2])
+        self.db.executemany(
+            "INSERT INTO nearest VALUES (?,?)", ((first + rank, one) for rank, (_, one, _) in enumerate(texts))
+        )
+        self.db.executemany(
+            "INSERT INTO words (rowid, text) VALUES (?,?)",
+            ((first + rank, text) for rank, (_, _, text) in enumerate(texts)),
+        )
         edges = [(child, numbers[code]) for child, codes in waiting for code in codes if code in numbers]
         self.db.executemany("INSERT OR IGNORE INTO edges VALUES (?,?)", edges)
         self.db.execute(
@@ -86,7 +95,8 @@ class Builder:
         )
         return True
 
-    def _row(self, system: int, number: int, row: Row) -> None:
+    def _row(self, system: int, number: int, row: Row) -> str:
+        """Writes a concept; its names, for the search by text."""
         flags = ABSTRACT if is_abstract(row.properties) else 0
         if is_inactive(row.properties, row.extensions):
             flags |= INACTIVE
@@ -110,9 +120,7 @@ class Builder:
             (number, system, row.code, row.display, row.definition, flags),
         )
         names = dict.fromkeys([row.display or "", *(value for _, _, value in row.designations)])
-        text = "\n".join(name for name in names if name)
-        if text:
-            self.db.execute("INSERT INTO words (rowid, text) VALUES (?,?)", (number, text))
+        return "\n".join(name for name in names if name)
 
     def _name(self, name: str) -> int:
         found = self._names.get(name)

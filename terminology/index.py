@@ -17,7 +17,7 @@ from typing import Any
 Json = dict[str, Any]
 
 #: Raised when what is written below changes: an index of another layout is not opened.
-LAYOUT = 2
+LAYOUT = 3
 SCHEMA = f"""
 PRAGMA user_version={LAYOUT};
 CREATE TABLE systems (id INTEGER PRIMARY KEY, url TEXT NOT NULL, version TEXT, content TEXT NOT NULL,
@@ -39,9 +39,12 @@ CREATE TABLE mappings (map INTEGER NOT NULL, place INTEGER NOT NULL, source TEXT
   element BLOB NOT NULL);
 CREATE TABLE sets (system INTEGER NOT NULL, name TEXT NOT NULL, code TEXT NOT NULL,
   PRIMARY KEY (system, name, code)) WITHOUT ROWID;
+CREATE TABLE nearest (rank INTEGER PRIMARY KEY, number INTEGER NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5 (text, content='', columnsize=0, detail=none, prefix='2 3',
   tokenize='unicode61 remove_diacritics 2');
 """
+# The rowid of words is a rank, by the length of the display, within the same range as the numbers of the system: the
+# first matches that the table gives are the shortest, and the search may end with them.
 #: Made when the rows are there, which is faster than keeping them up to date.
 INDEXES = """
 CREATE UNIQUE INDEX concept_codes ON concepts (system, code);

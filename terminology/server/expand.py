@@ -21,8 +21,6 @@ Json = dict[str, Any]
 #: Codes in one expansion that is not paged; and codes of a value set that another one takes in.
 LIMIT: Final = 1000
 INNER_LIMIT: Final = 200_000
-#: Concepts that a text filter may find in one code system.
-_MATCHES: Final = 20_000
 _LEFT_OUT: Final = ("purpose", "compose", "description", "contact", "copyright", "publisher", "extension", "text")
 _UNCLOSED: Final = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
 _UNCLOSED_REASON: Final = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed-reason"
@@ -351,9 +349,13 @@ class Expansion:
 
     def _include_filtered(self, system: System, filters: list[Filter], among: list[Members], active_only: bool) -> None:
         candidates: Iterable[Concept]
-        if self.session.asked.filter:
-            found = system.search(self.session.asked.filter, _MATCHES)
-            chosen = {concept.code for concept in found}
+        text = self.session.asked.filter
+        if text and len(system) > LIMIT:
+            # A list by relevance is of more use than a tree with most of its branches cut.
+            self.tree = False
+            candidates = (one for one in system.search(text) if all(test.passes(one) for test in filters))
+        elif text:
+            chosen = {concept.code for concept in system.search(text)}
             candidates = (concept for concept in all_of(system, filters) if concept.code in chosen)
         else:
             candidates = all_of(system, filters)
@@ -367,7 +369,7 @@ class Expansion:
             self.unclosed = f"The code system {system.url} has a grammar, and so more codes than can be listed"
         if asked.filter:
             self.tree = False
-            self._include_each(system, system.search(asked.filter, _MATCHES), among, active_only)
+            self._include_each(system, system.search(asked.filter), among, active_only)
             return
         plain = not (among or active_only or asked.active_only or asked.exclude_not_for_ui)
         alone = len(self.value_set["compose"].get("include") or ()) == 1 and not self.value_set["compose"].get(

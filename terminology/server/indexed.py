@@ -15,8 +15,8 @@ from terminology.server.systems import Concept, Property, Supplement, System, st
 
 Json = dict[str, Any]
 _WORD: Final = re.compile(r"[^\W_]+")
-#: Matches of a text that are ranked; the first in the order of the definition when there are more.
-_RANKED: Final = 400
+#: Matches of a text that are read at a time; the first so many are ranked.
+_RANKED: Final = 150
 _COLUMNS: Final = "c.number, c.code, c.display, c.definition, c.flags"
 
 
@@ -145,34 +145,42 @@ class Indexed(System):
                     if one.get("code") == property and test(have):
                         yield code, have
 
-    def search(self, text: str, limit: int) -> list[Concept]:
+    def search(self, text: str) -> Iterator[Concept]:
         words = [word.lower() for word in _WORD.findall(text)]
         if not words:
-            return []
-        folded = text.strip().lower()
-        found: dict[str, Concept] = {}
+            return
+        seen: set[str] = set()
         for concept in self._by_code(text.strip()):
-            found.setdefault(concept.code, concept)
+            if concept.code not in seen:
+                seen.add(concept.code)
+                yield concept
         match = " AND ".join(f'"{word}"*' for word in words)
-        ask = (
-            f"SELECT {_COLUMNS} FROM concepts c WHERE c.number IN (SELECT rowid FROM words WHERE words MATCH ?"  # noqa: S608
-            " AND rowid BETWEEN ? AND ? LIMIT ?) ORDER BY c.number"
-        )
-        first, last = self._range
-        several = self._several(ask, (match, first, last, max(limit, _RANKED + 1)))
-        ranked = several if len(several) <= _RANKED else self._nearest(match)
-        ranked = sorted(ranked, key=lambda one: _rank(one.display or one.code, words, folded))
-        for concept in (*ranked, *several):
-            found.setdefault(concept.code, concept)
-        return list(found.values())[:limit]
+        folded = text.strip().lower()
+        after = self.row.first - 1
+        while True:
+            chunk = self._shortest(match, after)
+            if not chunk:
+                return
+            concepts = [concept for _, concept in chunk]
+            if after < self.row.first:
+                concepts.sort(key=lambda one: _rank(one.display or one.code, words, folded))
+            after = chunk[-1][0]
+            for concept in concepts:
+                if concept.code not in seen:
+                    seen.add(concept.code)
+                    yield concept
+            if len(chunk) < _RANKED:
+                return
 
-    def _nearest(self, match: str) -> list[Concept]:
-        """Of many matches, those with the shortest displays."""
+    def _shortest(self, match: str, after: int) -> list[tuple[int, Concept]]:
+        """(rank, concept) of the next matches, those with the shortest displays first."""
         ask = (
-            f"SELECT {_COLUMNS} FROM concepts c WHERE c.number IN (SELECT rowid FROM words WHERE words MATCH ?"  # noqa: S608
-            " AND rowid BETWEEN ? AND ?) ORDER BY length(c.display), c.number LIMIT ?"
+            f"SELECT w.rank, {_COLUMNS} FROM (SELECT rowid AS rank FROM words WHERE words MATCH ?"  # noqa: S608
+            " AND rowid>? AND rowid<=? ORDER BY rowid LIMIT ?) w"
+            " JOIN nearest n ON n.rank=w.rank JOIN concepts c ON c.number=n.number ORDER BY w.rank"
         )
-        return self._several(ask, (match, *self._range, _RANKED))
+        parameters = (match, after, self.row.last, _RANKED)
+        return [(row[0], _concept(row[1:])) for row in self._index.each(ask, parameters)]
 
     def _by_code(self, text: str) -> list[Concept]:
         """Codes that begin with the text, when it looks like one."""

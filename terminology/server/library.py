@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import unquote
 
+from terminology.content import SNOMED
 from terminology.server.listed import Listed
 from terminology.server.systems import Supplement, System, is_language_pack, supplement_of
 from terminology.server.versions import matches, order
@@ -141,8 +143,10 @@ class Library:
         return sorted(found, key=order)
 
     def value_set(self, canonical: str, version: str | None = None) -> Json | None:
-        """A ValueSet resource by canonical url (maybe with ``|version``)."""
+        """A ValueSet resource by canonical url (maybe with ``|version``), or one that a url implies."""
         url, _, pinned = canonical.partition("|")
+        if "?fhir_vs" in url:
+            return implied(url)
         return self._resource([shelf.value_sets(url) for shelf in self._all()], version or pinned or None)
 
     def map(self, canonical: str, version: str | None = None) -> Json | None:
@@ -167,6 +171,41 @@ class Library:
             if fitting:
                 return max(fitting, key=lambda one: order(one.get("version")))
         return None
+
+
+def implied(url: str) -> Json | None:
+    """The value set of a url ``[system]?fhir_vs``: all of a code system; and for SNOMED CT (maybe with edition and
+    version) ``=isa/[code]``, ``=refset/[code]``, ``=refset`` and ``=ecl/[expression]``. None for other urls."""
+    base, _, asked = url.partition("?fhir_vs")
+    include: Json = {"system": base}
+    if base == SNOMED or base.startswith(f"{SNOMED}/"):
+        include = {"system": SNOMED}
+        if base != SNOMED:
+            include["version"] = base
+    kind, _, value = asked.removeprefix("=").partition("/")
+    if asked and "system" in include and include["system"] != SNOMED:
+        return None
+    value = unquote(value)
+    if kind == "isa" and value:
+        include["filter"] = [{"property": "concept", "op": "is-a", "value": value}]
+    elif kind == "refset":
+        include["filter"] = [{"property": "concept", "op": "in", "value": value}] if value else [_REFERENCE_SETS]
+    elif kind == "ecl" and value:
+        include["filter"] = [{"property": "constraint", "op": "=", "value": value}]
+    elif asked:
+        return None
+    return {
+        "resourceType": "ValueSet",
+        "url": url,
+        "name": "Implied",
+        "title": f"Implied by {url}",
+        "status": "active",
+        "compose": {"include": [include]},
+    }
+
+
+#: Concepts that are reference sets.
+_REFERENCE_SETS: Json = {"property": "concept", "op": "is-a", "value": "900000000000455006"}
 
 
 def _best(candidates: Sequence[Offered], version: str | None, contents: tuple[str, ...]) -> Offered | None:

@@ -118,10 +118,10 @@ class Listed(System):
     def own_extensions(self, concept: Concept) -> Sequence[Json]:
         return concept.key.get("extension") or ()
 
-    def search(self, text: str, limit: int) -> list[Concept]:
+    def search(self, text: str) -> Iterator[Concept]:
         words = [word.lower() for word in _WORD.findall(text)]
         if not words:
-            return []
+            return
         folded = text.strip().lower()
         found: list[tuple[tuple[int, int], int, Concept]] = []
         for place, concept in enumerate(self.concepts()):
@@ -129,7 +129,8 @@ class Listed(System):
             if rank is not None:
                 found.append((rank, place, concept))
         found.sort(key=lambda one: one[:2])
-        return [concept for _, _, concept in found[:limit]]
+        for _, _, concept in found:
+            yield concept
 
 
 def _rank(code: str, names: list[str], words: list[str], text: str) -> tuple[int, int] | None:

@@ -167,7 +167,7 @@ class System(ABC):
     def own_extensions(self, concept: Concept) -> Sequence[Json]: ...
 
     @abstractmethod
-    def search(self, text: str, limit: int) -> list[Concept]:
+    def search(self, text: str) -> Iterator[Concept]:
         """Concepts that have every word of `text` in a designation, or whose code begins with it; the best first."""
 
     def having(self, property: str, op: str, value: str, test: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
