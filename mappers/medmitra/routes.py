@@ -78,11 +78,15 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
     Who = Annotated[Asker, Depends(who)]
 
     def route(method: str, *paths: str, **options: Any) -> Callable[[Any], Any]:
-        """One handler on several paths."""
+        """One handler on several paths, with and without a slash at the end."""
 
         def register(handler: Any) -> Any:
             for path in paths:
                 router.add_api_route(path, handler, methods=[method], **options)
+                if path != "/":
+                    router.add_api_route(
+                        f"{path}/", handler, methods=[method], **options | {"include_in_schema": False}
+                    )
             return handler
 
         return register

@@ -367,3 +367,9 @@ async def test_too_many_cases_of_one_user_are_refused(site: Site) -> None:
     assert isinstance(response.json()["detail"], str)
     assert int(response.headers["retry-after"]) > 0
     await site.create("ben")
+
+
+async def test_a_slash_at_the_end_does_no_harm(site: Site) -> None:
+    case_id = (await site.create())["case"]["case_id"]
+    assert len((await site.get("/cases/"))["cases"]) == 1
+    assert await site.get(f"/cases/cases/{case_id}/") == await site.get(f"/cases/cases/{case_id}")
