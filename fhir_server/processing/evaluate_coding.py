@@ -5,6 +5,8 @@ A file of notes: parted by ``===``; the first line of each is its name and its c
 
 from __future__ import annotations
 
+import argparse
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,3 +82,25 @@ def score(given: list[CodedNote]) -> Scores:
         result.mistakes.update(f"{note.name} extra {c}" for c in codes if c not in note.codes)
         result.mistakes.update(f"{note.name} missed {c}" for c in note.codes if c not in codes)
     return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notes", type=Path, nargs="+")
+    parser.add_argument("--mistakes", action="store_true")
+    given = parser.parse_args()
+    for path in given.notes:
+        found = notes(path)
+        score(found[:1])
+        started = time.perf_counter()
+        result = score(found)
+        print(f"{path.name}: {result.notes} notes in {time.perf_counter() - started:.2f} s")
+        print(f"  exact code  {result.exact}")
+        print(f"  category    {result.category}")
+        print(f"  first code among the first two wanted: {result.first}/{result.notes}")
+        if given.mistakes:
+            print("\n".join(f"  {mistake}" for mistake in result.mistakes))
+
+
+if __name__ == "__main__":
+    main()

@@ -27,6 +27,8 @@ _WEAK = frozenset(
 )
 
 
+_SIDED = ("M16", "M17", "M18", "M19")
+"""Arthrosis that is taken as primary once its side is stated; without a side it is "unspecified"."""
 _FAINT = frozenset(("acute", "chronic", "disease", "disorder", "syndrome"))
 """Words that tell less than what a disease is with or due to."""
 
@@ -56,7 +58,8 @@ def choose(text: str, problem: Problem) -> Choice | None:
         base, own = "", own - {"secondary"}
         linked, wide = linked - {"secondary"}, wide - {"secondary"}
     category = base[:3]
-    wide |= _ASSUMED.get(category, frozenset())
+    if category not in _SIDED or wide & _SIDES:
+        wide |= _ASSUMED.get(category, frozenset())
     if category == "M10" and "toe" in wide:
         wide |= _GOUT
     best = _best(base, own, linked, wide)
@@ -70,7 +73,7 @@ def choose(text: str, problem: Problem) -> Choice | None:
             if found:
                 return found
         kept = table.complete(base, wide)
-        if kept and best.code[:3] == category and not table.vague(kept) and table.vague(best.code):
+        if kept and best.code[:3] == category and table.telling(kept) and table.vague(best.code):
             return _choice(kept, best.said, "recognised", wide)
     complete = table.complete(best.code, wide) or (table.complete(base, wide) if base else None)
     return _choice(complete, best.said, "both" if base else "index", wide)
@@ -83,7 +86,7 @@ def _choice(code: str | None, said: tuple[str, ...], way: str, wide: frozenset[s
 def _best(base: str, own: frozenset[str], linked: frozenset[str], wide: frozenset[str]) -> Lead | None:
     category = base[:3]
     best: Lead | None = None
-    rank = (0.0, 0)
+    rank: tuple[float, bool, int, str] = (0.0, False, 0, "")
     for lead in lexicon().leads(wide):
         code, said = lead.code, frozenset(lead.said)
         if not base:
@@ -102,8 +105,11 @@ def _best(base: str, own: frozenset[str], linked: frozenset[str], wide: frozense
             + (0.5 if code[:3] == category else 0.0)
             + (0.25 if said & own == own else 0.0)
         )
-        if (score, -len(code)) > rank:
-            best, rank = lead, (score, -len(code))
+        if score < rank[0]:
+            continue
+        order = (score, "unspecified" not in tabular().title(code).lower(), -len(code), code)
+        if order > rank:
+            best, rank = lead, order
     return best
 
 

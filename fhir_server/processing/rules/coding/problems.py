@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from fhir_server.processing.engines import CodeRequest, ExtractRequest, Mention, Reason
 from fhir_server.processing.rules.coding.lexicon import lexicon
-from fhir_server.processing.rules.coding.tables import medicines, standing_in
+from fhir_server.processing.rules.coding.tables import is_anchor, medicines, standing_in
 from fhir_server.processing.rules.coding.windows import Window, window
 from fhir_server.processing.rules.engine import REPORTED, read
 from fhir_server.processing.rules.sections import sections
@@ -84,8 +85,9 @@ def problems(request: CodeRequest) -> tuple[list[Problem], list[tuple[Mention, R
     ] or [(0, len(text))]
     result: list[Problem] = []
     at = 0
-    starts = sorted({m.concept_start for m in mine if _codeable(m)} | {m.concept_start for m, _ in aside})
-    ends = sorted({m.concept_end for m in mine if _codeable(m)} | {m.concept_end for m, _ in aside})
+    solid = [m for m in mine if _codeable(m) and not (m.icd10cm or "").startswith(("C77", "C78", "C79"))]
+    starts = sorted({m.concept_start for m in solid} | {m.concept_start for m, _ in aside})
+    ends = sorted({m.concept_end for m in solid} | {m.concept_end for m, _ in aside})
     for mention in mine:
         if not _codeable(mention):
             continue
@@ -95,7 +97,9 @@ def problems(request: CodeRequest) -> tuple[list[Problem], list[tuple[Mention, R
         start, stop = mention.concept_start, mention.concept_end
         floor = max((e for e in ends if e <= start), default=0)
         ceiling = min((s for s in starts if s >= stop), default=len(text))
-        around = _episode(window(text, begin, end, start, stop, floor, ceiling), text[begin:end])
+        around = window(text, begin, end, start, stop, floor, ceiling)
+        if not mention.icd10cm or mention.icd10cm[0] in "MST":
+            around = _episode(around, text[begin:end])
         kind, when = _kind(mention)
         result.append(
             Problem(
@@ -167,34 +171,46 @@ def _kind(mention: Mention) -> tuple[Kind, str]:
     return "condition", "any"
 
 
+_SHORT = re.compile(r"\b(?:hd|o2)\b")
+
+
+@lru_cache(maxsize=16384)
+def _is_head(said: str) -> bool:
+    return (said.endswith(_ENDINGS) or word(said) in _HEADS) and said not in _NOT_HEADS
+
+
 def _found(text: str) -> list[Found]:
     """Concepts, and what the recogniser does not know, in order and without overlap."""
     folded = fold(text)
     extra: list[Found] = []
-    for start, end, standing in standing_in(folded):
+    said = [(hit[0], hit.start(), hit.end()) for hit in _WORD.finditer(folded)]
+    anchors = [(start, end) for one, start, end in said if is_anchor(one)]
+    anchors += [(hit.start(), hit.end()) for hit in _SHORT.finditer(folded)]
+    for start, end, standing in standing_in(folded, sorted(anchors)):
         tag = "procedure" if standing.when == "past" else "situation"
         extra.append(Found(start, end, Concept("", f"\0standing\0{standing.when}", tag, standing.code)))
     extra.extend(_spread(folded))
     extra.extend(_staged(folded))
     taken = [(e.start, e.end) for e in extra]
     known: list[Found] = []
-    for one in recogniser().find(text):
-        concept = one.concept
-        if concept.snomed and concept.tag not in REPORTED:
+    for found in recogniser().find(text):
+        if found.concept.snomed and found.concept.tag not in REPORTED:
             continue
-        if taken and any(one.start < end and start < one.end for start, end in taken):
+        if taken and any(found.start < stop and start < found.end for start, stop in taken):
             continue
-        known.append(one)
+        known.append(found)
     busy = sorted([*extra, *known], key=lambda f: f.start)
     names = medicines()
     more: list[Found] = []
     at = 0
-    for hit in _WORD.finditer(folded):
-        while at < len(busy) and busy[at].end <= hit.start():
+    for one, start, end in said:
+        code = names.get(one)
+        head = code is None and _is_head(one)
+        if code is None and not head:
+            continue
+        while at < len(busy) and busy[at].end <= start:
             at += 1
-        said = hit[0]
-        code = names.get(said)
-        inside = at < len(busy) and busy[at].start < hit.end()
+        inside = at < len(busy) and busy[at].start < end
         if code is not None:
             if inside and busy[at].concept.icd10cm:
                 continue
@@ -203,11 +219,11 @@ def _found(text: str) -> list[Found]:
                     known.remove(busy[at])
                 more.append(Found(busy[at].start, busy[at].end, Concept("", "\0medicine\0any", "situation", code)))
                 continue
-            more.append(Found(hit.start(), hit.end(), Concept("", "\0medicine\0any", "situation", code)))
-        elif not inside and (said.endswith(_ENDINGS) or word(said) in _HEADS) and said not in _NOT_HEADS:
-            more.append(Found(hit.start(), hit.end(), Concept("", "", "disorder", "")))
+            more.append(Found(start, end, Concept("", "\0medicine\0any", "situation", code)))
+        elif not inside:
+            more.append(Found(start, end, Concept("", "", "disorder", "")))
     result: list[Found] = []
-    for one in sorted([*extra, *known, *more], key=lambda f: (f.start, -f.end)):
-        if not result or one.start >= result[-1].end:
-            result.append(one)
+    for each in sorted([*extra, *known, *more], key=lambda f: (f.start, -f.end)):
+        if not result or each.start >= result[-1].end:
+            result.append(each)
     return result

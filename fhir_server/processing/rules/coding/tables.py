@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,24 +72,28 @@ class Standing:
     when: str
 
 
-_ANCHORS = re.compile(
-    r"cabg|bypass|stent|\bpci\b|ptca|percutaneous|angioplasty|pacemaker|icd\b|defibrillator|valve|\btav[ri]\b|transplant|"
-    r"dialysis|\bhd\b|oxygen|\bo2\b|ventilator|amputation|\b[ab]ka\b|ectom(?:y|ies)|\btah\b|\bknee |\bhip |\bt[kh]a\b|"
-    r"bariatric|ostomy|\bpeg |complian|adheren|smok|tobacco|nicotine|cigarette|resuscitate|\bdnr\b|annual|routine|"
-    r"yearly|well |screening|vaccin|\bshot\b|immuniz|falls\b|wheelchair|bedbound|homeless"
-)
+_ANCHOR_ENDS = ("ectomy", "ostomy")
 _REACH = 60
 
 
-def standing_in(folded: str) -> Iterator[tuple[int, int, Standing]]:
+@cache
+def _anchors() -> frozenset[str]:
+    return frozenset((DATA / "anchors.txt").read_text(encoding="utf-8").split())
+
+
+def is_anchor(said: str) -> bool:
+    """Whether a word may belong to a state that has a code: every branch of the pattern has such a word."""
+    return said in _anchors() or said.endswith(_ANCHOR_ENDS)
+
+
+def standing_in(folded: str, anchors: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, Standing]]:
     """Where a folded text says a state of the patient: (start, end, what). The pattern is costly, so that it is tried
-    only around a word that each of its branches has."""
+    only around the anchors (start, end)."""
     pattern, meanings = standings()
     done = 0
-    for anchor in _ANCHORS.finditer(folded):
-        start = max(done, anchor.start() - _REACH)
-        for hit in pattern.finditer(folded, start, min(len(folded), anchor.end() + _REACH)):
-            if hit.start() <= anchor.end():
+    for first, last in anchors:
+        for hit in pattern.finditer(folded, max(done, first - _REACH), min(len(folded), last + _REACH)):
+            if hit.start() <= last:
                 yield hit.start(), hit.end(), meanings[int((hit.lastgroup or "g0")[1:])]
                 done = max(done, hit.end())
 

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from terminology.content import rows
 from terminology.words import words
 
-_VAGUE = ("unspecified", "without complication", "uncomplicated", "without ")
+_VAGUE = ("uncomplicated", "without ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,10 @@ class Tabular:
         """Whether the title says that something was not specified."""
         title = self.title(code).lower()
         return "unspecified" in title or title.startswith("other ")
+
+    def telling(self, code: str) -> bool:
+        """Whether the title says something beyond the disease itself."""
+        return not self.vague(code) and not any(said in self.title(code).lower() for said in _VAGUE)
 
     def children(self, code: str) -> list[str]:
         return self._children.get(code, [])

@@ -76,6 +76,8 @@ _IMPLIED = {
 }
 _COMMON_IMPLIED = {one: tuple(word(w) for w in others) for one, others in _IMPLIED.items()}
 _LONGEST = 14
+_BACK = 80
+_AHEAD = 160
 _ENDS = frozenset(".;:?!\n=>")
 
 
@@ -93,7 +95,7 @@ class Window:
 def window(text: str, begin: int, end: int, start: int, stop: int, floor: int, ceiling: int) -> Window:
     """The words around text[start:stop] in its sentence text[begin:end], none before `floor` (where the problem before
     it ends), none of the rest after `ceiling` (where the next one starts) unless a link leads there."""
-    left = max(begin, floor)
+    left = max(begin, floor, start - _BACK)
     before = list(_TOKEN.finditer(fold(text[left:start])))
     own = [word(t) for t in _TOKEN.findall(fold(text[start:stop])) if t[0].isalnum()]
     linked = [w for w in own if w not in STOP]
@@ -109,7 +111,7 @@ def window(text: str, begin: int, end: int, start: int, stop: int, floor: int, c
     in_link, segment, last = True, 0, stop
     crossed = False
     tail: list[str] = []
-    for count, found in enumerate(_TOKEN.finditer(fold(text[stop:end]))):
+    for count, found in enumerate(_TOKEN.finditer(fold(text[stop : min(end, stop + _AHEAD)]))):
         said = found[0]
         at = stop + found.start()
         if count > _LONGEST or said in _ENDS or said in _STOPS:
