@@ -16,7 +16,7 @@ from fhir_server.store.sqlite import sorting
 from fhir_server.store.sqlite.fragments import TRUE, Arm, Sql, all_of
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.transaction import METHODS
-from fhir_server.store.sqlite.tree import Tree, union
+from fhir_server.store.sqlite.tree import Tree, stream, union
 
 BODY: Final = "r.id, r.version, r.seq, r.last_updated, v.method, v.body"
 _IDENTITY: Final = "r.id, r.version, r.seq, r.last_updated, NULL, NULL"
@@ -43,6 +43,18 @@ class Ask(NamedTuple):
     snapshot: int | None
     backwards: bool
     columns: str
+
+    @property
+    def drifting(self) -> bool:
+        """Whether an update moves a match to another place: each is then put where it stood at the snapshot."""
+        return self.snapshot is not None and bool(self.keys) and self.keys[0].kind == "last_updated"
+
+    @property
+    def known(self) -> Sql:
+        """The condition on resource x that it belongs to the pages from the first one on; ' AND' stands before it."""
+        if self.snapshot is None:
+            return Sql("")
+        return Sql(f" AND x.{'seq' if self.drifting else 'born'} <= ?", (self.snapshot,))
 
 
 class Search:
@@ -84,7 +96,10 @@ class Search:
         width = len(keys) + 1
         for type in types:
             ask = Ask(type, query.where, keys, wanted, after, snapshot, backwards, columns)
-            for row in self.rows(ask):
+            rows = self.rows(ask)
+            if ask.drifting:
+                rows = self._merged(ask, rows)
+            for row in rows:
                 _, version, seq, last_updated, method, body = row[width:]
                 name: Method = METHODS[method] if method is not None else "PUT"
                 found.append((row[:width], Version(type, row[width], version, seq, last_updated, name, body)))
@@ -114,6 +129,39 @@ class Search:
             if len(rows) >= ask.limit:
                 break
         return rows
+
+    def _merged(self, ask: Ask, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The rows together with those of resources that were updated since the snapshot, in order."""
+        text, args = self._changed(ask)
+        width = len(ask.keys) + 1
+        pairs = [(row[:width], row) for row in (*rows, *self.connection.execute(text, (*args, ask.limit)))]
+        sorting.in_order(pairs, [key.descending for key in ask.keys], ask.backwards)
+        return [row for _, row in pairs[: ask.limit]]
+
+    def _changed(self, ask: Ask) -> Sql:
+        tree = self._tree()
+        columns = [("v0", ask.keys[0].descending)]
+        values = (
+            ", (SELECT y.last_updated FROM version y INDEXED BY version_rid WHERE y.rid = x.rid AND y.seq <= ? "
+            "ORDER BY y.version DESC LIMIT 1) AS v0"
+        )
+        for position, (value, descending) in enumerate(self._further_columns(ask), 1):
+            values += f", {value} AS v{position}"
+            columns.append((f"v{position}", descending))
+        criteria = tree.test(ask.where, ask.type, "x.rid")
+        window = sorting.beyond(columns, "rid", ask.after, ask.backwards) if ask.after is not None else TRUE
+        text = (
+            f"SELECT {self._values(columns, 'd')}, {ask.columns} FROM (SELECT * FROM ("
+            f"SELECT x.rid AS rid{values} FROM resource x INDEXED BY resource_updated "
+            f"WHERE x.tid = ? AND x.live = 1 AND x.last_updated >= "
+            f"(SELECT coalesce(max(z.last_updated), 0) FROM version z WHERE z.seq = ?) "
+            f"AND x.seq > ? AND x.born <= ? AND {criteria.text} LIMIT -1"
+            f") WHERE {window.text} ORDER BY {sorting.order(columns, 'rid', ask.backwards)} LIMIT ?) d "
+            "CROSS JOIN resource r CROSS JOIN version v WHERE r.rid = d.rid AND v.seq = r.seq"
+        )
+        point = ask.snapshot
+        tid = self.names.tid(self.connection, ask.type)
+        return Sql(text, (point, tid, point, point, point, *criteria.args, *window.args))
 
     def statements(self, ask: Ask) -> list[Statement]:
         """To be run in turn until the page is full; the last argument of each is the number of rows."""
@@ -170,7 +218,7 @@ class Search:
             for position, key in enumerate(ask.keys)
         ]
         values = "".join(f", {key.value} AS v{position}" for position, key in enumerate(keys))
-        born, snapshot = ("", ()) if ask.snapshot is None else (" AND x.born <= ?", (ask.snapshot,))
+        born, snapshot = ask.known
         columns = [(f"v{position}", key.descending) for position, key in enumerate(keys)]
         window = sorting.beyond(columns, "rid", ask.after, ask.backwards) if ask.after is not None else TRUE
         text = (
@@ -235,7 +283,7 @@ class Search:
         criteria = all_of((where, tree.test(ask.where, ask.type, rid)))
         if criteria.text == "0":
             return Statement(Sql("SELECT 1 WHERE 0 LIMIT ?"), "nothing")
-        born, snapshot = ("", ()) if ask.snapshot is None else (" AND x.born <= ?", (ask.snapshot,))
+        born, snapshot = ask.known
         ordered = [column for column in columns if column[0] != "NULL"]
         text = (
             f"SELECT {', '.join(f'd.v{position}' for position in range(len(columns)))}, d.rid, {ask.columns} "
@@ -287,11 +335,11 @@ class Search:
 
     def count_statement(self, type: str, where: Node, limit: int | None) -> Sql:
         tree = self._tree()
-        # With a limit a walk may do: it ends when enough is found.
+        tree.any_order = limit is not None
         arms = tree.arms(where, type, self.cap(type, BOUND) if limit is not None else 0)
         if arms is None:
             arms = [tree.walk(type, where)]
-        inner = union(arms)
+        inner = union(arms) if limit is None else stream(arms)
         ending = "" if limit is None else f" LIMIT {limit}"
         return Sql(f"SELECT count(*) FROM ({inner.text}{ending})", inner.args)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from math import isqrt
 from typing import Final
 
 from fhir_server.search.query import (
@@ -35,7 +36,9 @@ from fhir_server.store.sqlite.leaves import Leaf, ReferenceIn, arms_of
 
 
 class Tree(Conditions):
-    """How criteria are entered."""
+    """How criteria are entered. any_order: the first few will do, in whatever order they come."""
+
+    any_order = False
 
     def arms(self, node: Node | ReferenceIn, type: str, cap: int) -> list[Arm] | None:
         """Streams that together give what matches, in the cheapest way that is known.
@@ -60,15 +63,15 @@ class Tree(Conditions):
                 a = self.alias()
                 where = all_of((Sql(f"{a}.tid = {tid} AND {a}.live = 1"), last_updated(node, a)))
                 arm = Arm(Sql(f"resource {a} INDEXED BY resource_updated"), f"{a}.rid", where, unique=True)
-                return self._worth([arm], cap) if tid is not None else []
+                return self._worth([arm], 0 if self.any_order else cap) if tid is not None else []
             case Text():
                 return self._worth([self._text_arm(node, type)], cap)
             case Composite():
                 return self._composite_arms(node, type, cap)
             case Chain():
-                return self._worth(self._chain_arms(node, type), cap)
+                return self._worth(self._chain_arms(node, type), 0 if self.any_order else cap)
             case Has():
-                return self._worth(self._has_arms(node, type), cap)
+                return self._worth(self._has_arms(node, type), cap and max(cap, self._has_cap(node)))
             case Everything() | Not() | Missing(_, _, True):
                 return None if cap else [self.walk(type, node)]
             case _:
@@ -86,7 +89,8 @@ class Tree(Conditions):
         pid = self.names.pid(self.connection, type, leaf.param)
         if pid is None:
             return []
-        return self._worth(arms_of(self.connection, self.names, leaf, pid, self.alias()), cap)
+        arms = arms_of(self.connection, self.names, leaf, pid, self.alias())
+        return self._worth(arms, 0 if self.any_order else cap)
 
     def _worth(self, arms: list[Arm], cap: int) -> list[Arm] | None:
         """Ordered streams always are: they stop as soon as a page is full."""
@@ -220,6 +224,12 @@ class Tree(Conditions):
             arms.append(Arm(source, f"{a}.target", all_of((arm.where, where))))
         return arms
 
+    def _has_cap(self, node: Has) -> int:
+        """A walk would ask about everything that refers to each resource, so far more are worth collecting."""
+        tid = self.names.tid(self.connection, node.type)
+        row = self.connection.execute("SELECT live FROM tally WHERE tid = ?", (tid,)).fetchone()
+        return min(_UNBOUNDED, _REFERRING * isqrt(row[0])) if row else 0
+
     def _inner(self, node: Node, type: str) -> list[Arm]:
         """Arms for the far end of a chain, which must be complete."""
         arms = self.arms(node, type, 0)
@@ -228,6 +238,7 @@ class Tree(Conditions):
 
 
 _UNBOUNDED: Final = 5_000
+_REFERRING: Final = 16
 _FEW: Final = 50
 _COSTLY: Final = 6
 _RANKS: Final[dict[object, int]] = {
@@ -267,6 +278,15 @@ def union(arms: Sequence[Arm], *conditions: Callable[[Arm], Sql], order: str = "
             for start in range(0, len(parts), _COMPOUND)
         ]
     return joined(" UNION ", parts) + order
+
+
+def stream(arms: Sequence[Arm]) -> Sql:
+    """As `union`, but the first rids come before the last arm is read: for a LIMIT."""
+    arms = [arm for arm in arms if arm.where.text != "0"]
+    if not 1 < len(arms) <= _COMPOUND:
+        return union(arms)
+    parts = [arm.select(f"{arm.rid} AS rid") for arm in arms]
+    return Sql("SELECT DISTINCT rid FROM (") + joined(" UNION ALL ", parts) + ")"
 
 
 _COMPOUND: Final = 400
