@@ -132,7 +132,11 @@ def _conversation(said: list[tuple[str, str, str, int]]) -> list[_Line]:
                     found.append(_Line(name, [question, quote], together))
                     asked, current = None, name
                     continue
-                if about and (name is None or (name != about and len(words.split()) <= _SHORT)):
+                if (
+                    about
+                    and about != "chief_complaint"
+                    and (name is None or (name != about and len(words.split()) <= _SHORT))
+                ):
                     found.append(_Line(about, [question, quote], f"{' '.join(question.text.split())} {shown}"))
                     asked, current = None, about
                     continue

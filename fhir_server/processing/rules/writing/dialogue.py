@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from fhir_server.processing.engines import Turn
+from fhir_server.processing.rules.sections import sections
 
 _LABEL = re.compile(
     r"^[ \t]*(?:\[?\(?\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?\)?\]?[ \t\-]*)?"
-    r"(?P<who>(?:dr\.?|doctor|physician|clinician|provider|nurse|np|pa|therapist|md|patient|pt|guest_family|guest_clinician|"
-    r"mother|father|mom|dad|parent|wife|husband|son|daughter|caregiver|family|interviewer|speaker|d|p)"
-    r"(?:[ _]?(?:[A-Z][a-z]+|\d{1,2}))?)[ \t]*[:>\-][ \t]*",
+    r"(?P<who>(?:dr\.?|doctor|physician|clinician|provider|nurse|np|pa|therapist|md|patient|pt|guest_family|"
+    r"guest_clinician|mother|father|mom|dad|parent|wife|husband|son|daughter|caregiver|family|interviewer|speaker|d|p)"
+    r"(?:[ _.]+(?-i:(?!Name|Id|Age)[A-Z][a-z]+|\d{1,2}))?)[ \t]*[:>][ \t]*",
     re.I | re.M,
 )
 _CLINICIAN = re.compile(
@@ -18,12 +19,18 @@ _CLINICIAN = re.compile(
 )
 _PATIENT = re.compile(r"^(?:patient|pt|p)\b", re.I)
 _FEWEST = 2
+"""Speakers that make a conversation; one is the clinician, or they are numbered ("Mother: stroke" is none)."""
+_HEADINGS = 2
+"""Known headings up to which a text without any question may still be a conversation."""
 
 
 def turns(text: str) -> tuple[tuple[Turn, int], ...]:
     """The turns of a labelled transcript, each with the offset of its words; () when the text has no labels."""
     labels = list(_LABEL.finditer(text))
-    if len(labels) < _FEWEST:
+    speakers = {label["who"].lower() for label in labels}
+    if len(speakers) < _FEWEST or not {speaker(one) for one in speakers} & {"clinician", ""}:
+        return ()
+    if "?" not in text and sum(1 for section in sections(text) if section.kind) > _HEADINGS:
         return ()
     found = []
     for number, label in enumerate(labels):
