@@ -245,6 +245,33 @@ async def test_pages_stay_exact_while_others_write(tmp_path: Path) -> None:
             await store.purge("Observation", f"new{number}")
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("matches", [12, 600])
+async def test_pages_by_last_update_stay_exact_while_others_update(
+    tmp_path: Path, descending: bool, matches: int
+) -> None:
+    """Each match comes once, where it stood when the first page was given, whatever becomes of it meanwhile."""
+    store = await open_store(data_dir=tmp_path)
+    of = entries(tokens=[("code", "s", "x", 0)], strings=[("name", "a", "A", 0)])
+    await save(store, *(put("Observation", str(number), of) for number in range(matches)))
+    for type_query in (Everything(), Token("code", "s", "x")):
+        sort = (Sort("_lastUpdated", "last_updated", descending), Sort("name", "string"))
+        query = Query(("Observation",), type_query, sort)
+        expected = [version.id for version in (await store.search(query, limit=matches)).matches]
+        page = await store.search(query, limit=matches // 6)
+        snapshot, pages = page.snapshot, [[version.id for version in page.matches]]
+        starts = [page.start]
+        while page.next is not None:
+            moved = (0, matches // 2, matches - 1, len(pages))
+            await save(store, *(put("Observation", str(number), of) for number in moved))
+            page = await store.search(query, limit=matches // 6, after=page.next, snapshot=snapshot)
+            pages.append([version.id for version in page.matches])
+            starts.append(page.start)
+        assert [id for each in pages for id in each] == expected
+        back = await store.search(query, limit=matches // 6, after=starts[-1], snapshot=snapshot, backwards=True)
+        assert [version.id for version in back.matches] == pages[-2]
+
+
 async def test_totals_are_exact_or_bounded(tmp_path: Path) -> None:
     store: SqliteStore = await open_store(data_dir=tmp_path)
     of = entries(tokens=[("code", "s", "x", 0)])
