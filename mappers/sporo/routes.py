@@ -16,6 +16,7 @@ from fastapi.security import APIKeyHeader
 
 from fhir_server.dialects import Dialect, DialectContext, admit, authenticated
 from fhir_server.files import Form, Kind, Upload, read_form
+from fhir_server.files.imaging import studies_of
 from fhir_server.files.keep import keep
 from fhir_server.jobs import JobFailed
 from fhir_server.jobs.names import Json
@@ -136,8 +137,9 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
         files = [(str(uuid4()), str(uuid4()), file) for file in form.files]
         entries = [] if patient is None else [patient]
         entries += [put(binary) for binary in await keep(hub, [(binary, file) for _, binary, file in files])]
+        studies = await studies_of(hub, [(document, file) for document, _, file in files], context.settings)
         documents = [
-            file_document(_file(document, binary, file), task_id=id, subject=subject, now=now)
+            file_document(_file(document, binary, file, studies.get(document)), task_id=id, subject=subject, now=now)
             for document, binary, file in files
         ]
         asked = _asked(UPLOAD, id, caller, webhook_url, extra, metadata, subject)
@@ -326,8 +328,8 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
     async def _form(request: Request) -> Form:
         return await read_form(request, hub.store, in_memory=hub.options.binary_threshold)
 
-    def _file(document: str, binary: str, file: Upload) -> File:
-        return File(document, binary, file.filename, file.sniffed.media_type, file.size, file.hash)
+    def _file(document: str, binary: str, file: Upload, study: str | None) -> File:
+        return File(document, binary, file.filename, file.sniffed.media_type, file.size, file.hash, study)
 
     return router
 

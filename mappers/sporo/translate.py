@@ -180,7 +180,8 @@ def item(names: Names, code: str, choice: str, value: Any) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An uploaded file that is kept as Binary/`binary`. hash: base64 of the SHA-1."""
+    """An uploaded file that is kept as Binary/`binary`. hash: base64 of the SHA-1. study: "ImagingStudy/x" that a DICOM
+    object is a part of."""
 
     document: str
     binary: str
@@ -188,6 +189,7 @@ class File:
     media_type: str
     size: int
     hash: str
+    study: str | None = None
 
 
 def file_document(file: File, *, task_id: str, subject: str | None, now: datetime) -> Json:
@@ -208,10 +210,11 @@ def file_document(file: File, *, task_id: str, subject: str | None, now: datetim
     }
     if subject:
         found["subject"] = {"reference": subject}
+    related = [f"Task/{task_id}", file.study] if file.study else [f"Task/{task_id}"]
     return found | {
         "date": to_instant(now),
         "content": [{"attachment": attachment}],
-        "context": {"related": [{"reference": f"Task/{task_id}"}]},
+        "context": {"related": [{"reference": reference} for reference in related]},
     }
 
 

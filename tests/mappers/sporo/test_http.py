@@ -20,6 +20,7 @@ from standardwebhooks import Webhook
 from fhir_server.jobs.models import model
 from fhir_server.processing.engines import load
 from tests.conftest import Server
+from tests.dicom.files import made as dicom_file
 from tests.files.building import docx, encrypted_pdf, paragraph, pdf, wav
 from tests.mappers.sporo.conftest import finished, new_key
 
@@ -175,6 +176,19 @@ def test_without_a_readable_file_the_job_fails_with_the_reason(vendor: httpx.Cli
     assert (shown["status"], shown["response"], shown["metadata"]) == ("failed", None, {"foo": "bar"})
     assert "The PDF is encrypted" in shown["error_message"]
     assert "secret.pdf" not in shown["error_message"]
+
+
+def test_a_dicom_file_leads_to_its_study(vendor: httpx.Client, fhir: httpx.Client) -> None:
+    uid = "1.2.826.0.1.3680043.2.1125.77"
+    file = dicom_file(
+        StudyInstanceUID=uid, SeriesInstanceUID=f"{uid}.1", SOPInstanceUID=f"{uid}.1.1", PatientID="sporo-77"
+    )
+    task = fhir.get(f"Task/{upload(vendor, ('slice.dcm', file))['upload_id']}").json()
+    document = fhir.get(task["input"][0]["valueReference"]["reference"]).json()
+    assert document["content"][0]["attachment"]["contentType"] == "application/dicom"
+    [study] = [each["reference"] for each in document["context"]["related"] if "ImagingStudy" in each["reference"]]
+    found = fhir.get("ImagingStudy", params={"identifier": f"urn:dicom:uid|urn:oid:{uid}"}).json()["entry"]
+    assert [f"ImagingStudy/{each['resource']['id']}" for each in found] == [study]
 
 
 # Patients
@@ -338,7 +352,7 @@ def test_a_condition_with_the_task_as_evidence_joins(vendor: httpx.Client, fhir:
 
 @coding
 def test_a_task_of_a_fhir_client_is_run_and_shows(vendor: httpx.Client, fhir: httpx.Client) -> None:
-    made = fhir.post(
+    posted = fhir.post(
         "Task",
         json={
             "resourceType": "Task",
@@ -349,7 +363,7 @@ def test_a_task_of_a_fhir_client_is_run_and_shows(vendor: httpx.Client, fhir: ht
         },
     ).json()
     deadline = time.monotonic() + 30
-    while (task := fhir.get(f"Task/{made['id']}").json())["status"] != "completed" and time.monotonic() < deadline:
+    while (task := fhir.get(f"Task/{posted['id']}").json())["status"] != "completed" and time.monotonic() < deadline:
         time.sleep(0.05)
     [id] = [each["value"] for each in task["identifier"] if each["system"] == "urn:vendor:sporo:job-id"]
     shown = vendor.get(f"{P}/icd10/{id}").json()
