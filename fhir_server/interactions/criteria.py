@@ -56,7 +56,7 @@ async def parse(
 
 def _asked_by(hub: Hub, caller: Caller, parsed: Parsed) -> Parsed:
     query = parsed.query
-    if any(key.via for key in query.sort):
+    if query.sort and any(key.via for key in query.sort):
         _sort_allowed(caller, query.sort)
     if not isinstance(query.where, And | Or | Not | Chain | Has | Text):
         return parsed

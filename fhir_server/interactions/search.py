@@ -59,10 +59,13 @@ async def search(hub: Hub, caller: Caller, asked: Asked, parameters: Parameters,
             raise BadRequest("A page link takes no further parameters; start the search again.", code="not-supported")
         parameters, place = _opened(hub, asked, token)
     parsed = await criteria.parse(hub, caller, asked.types, parameters, now=place.now)
-    parsed = insides.understood(asked.types, asked.within, parsed)
+    inside = parsed.contained != "false"
+    if inside:
+        parsed = insides.understood(asked.types, asked.within, parsed)
+        inside = parsed.contained != "false"
     parsed, issues = _judged(parsed, strict)
     plan = _plan(hub, caller, asked, parsed)
-    if parsed.contained != "false":
+    if inside:
         plan = insides.plan(caller, parsed, plan)
     if parsed.explain:
         issues += await _explained(hub, caller, plan, parsed)
@@ -85,7 +88,7 @@ async def search(hub: Hub, caller: Caller, asked: Asked, parameters: Parameters,
         await includer.collect(matches, parsed.includes, parsed.revincludes)
         included = includer.found
         issues += includer.issues
-    if parsed.contained != "false" and parsed.contained_type == "contained":
+    if inside and parsed.contained_type == "contained":
         matches = insides.taken_out(hub, parsed, matches)
         total_known = None if reached.next is not None or token is not None else len(matches)
     return _set(

@@ -125,3 +125,31 @@ def test_a_read_is_answered_at_once(fhir: httpx.Client, mark: str) -> None:
 
 def test_an_unknown_status_url_is_not_found(fhir: httpx.Client) -> None:
     refused(fhir.get("_async/nothing"), 404)
+
+
+def test_a_search_parameter_that_changes_or_goes_leaves_nothing_behind(fhir: httpx.Client, mark: str) -> None:
+    code, strict = f"y{mark}", {"Prefer": "handling=strict"}
+    single = {"coding": [{"code": f"m{mark}"}]}
+    created = create(fhir, patient(mark, maritalStatus=single, communication=[{"language": {"text": mark}}]))
+    definition = {
+        "resourceType": "SearchParameter",
+        "id": mark,
+        "url": f"http://example.org/SearchParameter/{code}",
+        "name": code,
+        "status": "active",
+        "description": "first one thing, then another",
+        "code": code,
+        "base": ["Patient"],
+        "type": "token",
+        "expression": "Patient.maritalStatus",
+    }
+    path = f"SearchParameter/{mark}"
+    finished(fhir, accepted(fhir.put(path, json=definition, headers=ASYNC)))
+    assert fhir.get("Patient", params={code: f"m{mark}"}, headers=strict).json()["total"] == 1
+    definition["expression"] = "Patient.identifier"
+    finished(fhir, accepted(fhir.put(path, json=definition, headers=ASYNC)))
+    assert fhir.get("Patient", params={code: f"m{mark}"}, headers=strict).json()["total"] == 0
+    [match] = fhir.get("Patient", params={code: mark}, headers=strict).json()["entry"]
+    assert match["resource"]["id"] == created["id"]
+    finished(fhir, accepted(fhir.delete(path, headers=ASYNC)))
+    refused(fhir.get("Patient", params={code: mark}, headers=strict), 400)
