@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _END_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.5
 log = logging.getLogger(__name__)
 
 
@@ -60,6 +62,8 @@ def work(
     async def warmed() -> None:
         await asyncio.to_thread(warm, settings)
         ready()
+        # the very first job has the machine to itself
+        await asyncio.sleep(_PAUSE_SECONDS)
         await asyncio.to_thread(warm_more, settings)
 
     async def watch() -> None:
@@ -149,10 +153,14 @@ def warm_more(settings: Settings) -> None:
     from fhir_server.jobs.models import model
     from fhir_server.processing.case import CaseRequest, insights
 
+    usual = sys.getswitchinterval()
+    # a job that comes meanwhile is to hardly notice
+    sys.setswitchinterval(0.0002)
     with suppress(Exception):
         insights(CaseRequest((), summary="Cough for 3 days. Assessment: pneumonia."))
         for type in ("Composition", "ClinicalImpression", "DiagnosticReport", "DocumentReference"):
             model(type)
+    sys.setswitchinterval(usual)
 
 
 class _EventLoop:
