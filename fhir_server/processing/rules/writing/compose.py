@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from fhir_server.processing.engines import (
@@ -17,6 +17,7 @@ from fhir_server.processing.engines import (
 from fhir_server.processing.rules.sections import kind_of
 from fhir_server.processing.rules.sentences import sentences
 from fhir_server.processing.rules.writing.dialogue import turns
+from fhir_server.processing.rules.writing.learned import scores
 from fhir_server.processing.rules.writing.statements import statements
 from fhir_server.processing.rules.writing.templates import SOAP, TOPICS, routes
 from fhir_server.processing.rules.writing.topics import is_answer, is_chat, topic
@@ -24,6 +25,10 @@ from fhir_server.processing.rules.writing.topics import is_answer, is_chat, topi
 _SHORT = 8
 """Words up to which an answer is read with its question: "Do you smoke? I quit ten years ago."."""
 _SAID = re.compile(r"[^\W_]")
+_UNSURE = frozenset(("present_illness", "review_of_systems", "past_history"))
+_CLINICIANS = ("assessment", "plan", "examination")
+_AROUND = ((-2, 0.4), (-1, 0.7), (0, 1.0), (1, 0.7), (2, 0.4))
+_MARGIN = 150
 _KINDS = {"differential": "assessment", "gynecologic_history": "past_history"}
 
 
@@ -34,6 +39,7 @@ class _Line:
     topic: str
     quotes: list[Quote]
     text: str
+    speaker: str = ""
 
 
 def compose(request: ComposeRequest) -> ComposeResult:
@@ -129,7 +135,7 @@ def _conversation(said: list[tuple[str, str, str, int]]) -> list[_Line]:
                     name = about or name or current or "present_illness"
                     name = "review_of_systems" if name == "present_illness" else name
                     together = f"{' '.join(question.text.split())} {shown}"
-                    found.append(_Line(name, [question, quote], together))
+                    found.append(_Line(name, [question, quote], together, speaker))
                     asked, current = None, name
                     continue
                 if (
@@ -137,7 +143,7 @@ def _conversation(said: list[tuple[str, str, str, int]]) -> list[_Line]:
                     and about != "chief_complaint"
                     and (name is None or (name != about and len(words.split()) <= _SHORT))
                 ):
-                    found.append(_Line(about, [question, quote], f"{' '.join(question.text.split())} {shown}"))
+                    found.append(_Line(about, [question, quote], f"{' '.join(question.text.split())} {shown}", speaker))
                     asked, current = None, about
                     continue
                 name = about if name == "present_illness" and about else name
@@ -149,8 +155,28 @@ def _conversation(said: list[tuple[str, str, str, int]]) -> list[_Line]:
             if name == "chief_complaint" and any(line.topic == "chief_complaint" for line in found):
                 name = "present_illness"
             current = name
-            found.append(_Line(name, [quote], _attributed(shown, speaker)))
-    return found
+            found.append(_Line(name, [quote], _attributed(shown, speaker), speaker))
+    return _settled(found)
+
+
+def _settled(lines: list[_Line]) -> list[_Line]:
+    """Lines that no rule places for certain go where their words, and those of the exchanges around them, belong."""
+    weights = [scores(" ".join(quote.text for quote in line.quotes)) for line in lines]
+    for number, line in enumerate(lines):
+        if line.topic not in _UNSURE:
+            continue
+        total: Counter[str] = Counter()
+        for offset, share in _AROUND:
+            if 0 <= number + offset < len(lines):
+                total.update({name: round(share * value) for name, value in weights[number + offset].items()})
+        for name in _CLINICIANS if line.speaker == "patient" else ():
+            total.pop(name, None)
+        if not total:
+            continue
+        best, most = total.most_common(1)[0]
+        if most - total.get(line.topic, 0) > _MARGIN:
+            line.topic = best
+    return lines
 
 
 def _attributed(shown: str, speaker: str) -> str:
