@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "export": ("fhir_server.commands.exporting", "Write the store's resources as NDJSON."),
     "dicom": ("fhir_server.commands.dicom", "Link DICOM files and the studies of a PACS."),
     "packages": ("fhir_server.commands.packages", "Install FHIR packages: profiles, value sets, code systems."),
+    "terminology": ("fhir_server.commands.terminology", "Load code systems, value sets and concept maps."),
     "reindex": ("fhir_server.commands.reindex", "Rebuild the search index from the resources."),
     "check": ("fhir_server.commands.check", "Compare the search index with the resources."),
 }

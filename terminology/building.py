@@ -44,6 +44,11 @@ class Builder:
         self._names: dict[str, int] = {}
         self._number = 0
 
+    @property
+    def written(self) -> int:
+        """Concepts so far."""
+        return self._number
+
     # Code systems
 
     def code_system(self, resource: Json) -> bool:

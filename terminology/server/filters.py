@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from terminology.content import SNOMED
 from terminology.server import messages
+from terminology.server.ecl import evaluate
 from terminology.server.patterns import whole
 from terminology.server.problems import Problem, Refused
 from terminology.server.systems import Concept, System
@@ -36,6 +38,8 @@ def understood(system: System, property: str, op: str) -> bool:
         return property in _CODE
     if op not in _VALUES:
         return False
+    if property == "constraint":
+        return op == "=" and system.url == SNOMED
     return property in _CODE or property in _COMMON or system.declares(property)
 
 
@@ -55,6 +59,9 @@ def filter_of(system: System, property: str, op: str, value: str, value_set: str
     if op in _HIERARCHY:
         return _hierarchy(system, op, value)
     try:
+        if property == "constraint":
+            chosen = evaluate(system, value)
+            return Filter(lambda c: c.code in chosen, lambda: sorted(chosen, key=lambda code: (len(code), code)))
         return _by_value(system, property, op, value)
     except ValueError as wrong:
         raise Refused(Problem("error", "invalid", str(wrong), "vs-invalid"), status=400) from wrong
@@ -107,7 +114,7 @@ def _leaf(system: System, code: str) -> bool:
 
 def _by_value(system: System, property: str, op: str, value: str) -> Filter:
     if property in _CODE and op in ("=", "in"):
-        codes = [value] if op == "=" else _split(value)
+        codes = [value] if op == "=" else list(system.members(value) or _split(value))
         wanted = frozenset(codes)
         return Filter(lambda c: c.code in wanted, lambda: codes)
     values = _values_of(system, property)

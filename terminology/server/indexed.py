@@ -105,6 +105,10 @@ class Indexed(System):
             for name, kind, value in self._index.each(ask, (number,))
         ]
 
+    def members(self, name: str) -> Sequence[str] | None:
+        ask = "SELECT code FROM sets WHERE system=? AND name=? ORDER BY code"
+        return [row[0] for row in self._index.each(ask, (self.row.id, name))] or None
+
     def own_extensions(self, concept: Concept) -> Sequence[Json]:
         return ()
 

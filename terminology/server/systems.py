@@ -177,6 +177,10 @@ class System(ABC):
                 if one.code == property and test(one.text):
                     yield concept.code, one.text
 
+    def members(self, name: str) -> Sequence[str] | None:
+        """The codes of a named set of the system, e.g. a reference set; None when there is none of that name."""
+        return None
+
     # What follows from the above
 
     def designations(self, concept: Concept) -> list[Designation]:
