@@ -45,6 +45,7 @@ class Reader:
         self.connection = connect(path)
         self.execute = self.connection.execute
         self._deadline = 0.0
+        self._ticks = 0
         self.watch()
 
     def watch(self) -> None:
@@ -53,6 +54,10 @@ class Reader:
 
     def tick(self) -> int:
         """Not 0 once the budget is spent."""
+        if self._ticks:
+            self._ticks -= 1
+            if not self._ticks:
+                return 1
         return 1 if self._deadline and time.perf_counter() > self._deadline else 0
 
     def within(self, seconds: float) -> Budget:

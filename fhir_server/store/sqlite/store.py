@@ -184,14 +184,11 @@ class SqliteStore:
         return Page(page.matches, page.next, page.snapshot, found, page.start, page.end)
 
     async def _total(self, query: Query, *, exact: bool) -> int | None:
-        """Remembered until the next change of anything that is searched, also that it is more than is worth counting."""
+        """Remembered until the next change of anything that is searched; so is that there are too many to count."""
         marker: tuple[int, int] = self._readers.mine().execute("SELECT seq, epoch FROM clock").fetchone()
         known = self._totals.get(query)
         if known is None or known[0] != marker or (exact and known[1] > BOUND and not known[2]):
-            if exact:
-                known = (marker, await self.count(query), True)
-            else:
-                known = (marker, self._bounded(query), False)
+            known = (marker, await self.count(query) if exact else self._bounded(query), exact)
             if len(self._totals) >= _TOTALS:
                 self._totals.clear()
             self._totals[query] = known

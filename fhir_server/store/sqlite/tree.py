@@ -71,7 +71,7 @@ class Tree(Conditions):
             case Chain():
                 return self._worth(self._chain_arms(node, type), 0 if self.any_order else cap)
             case Has():
-                return self._worth(self._has_arms(node, type), cap and max(cap, self._has_cap(node)))
+                return self._has_arms(node, type, cap)
             case Everything() | Not() | Missing(_, _, True):
                 return None if cap else [self.walk(type, node)]
             case _:
@@ -154,9 +154,10 @@ class Tree(Conditions):
     def _text_arm(self, node: Text, type: str) -> Arm:
         tid = self.names.tid(self.connection, type)
         a = self.alias()
+        # The engine of full text gives its matches in order of rowid.
         source = Sql(f"words {a} CROSS JOIN resource {a}r")
         where = self.text(node, a) + f" AND {a}r.rid = {a}.rowid AND {a}r.tid = {tid} AND {a}r.live = 1"
-        return Arm(source, f"{a}.rowid", where if tid is not None else FALSE, unique=True)
+        return Arm(source, f"{a}.rowid", where if tid is not None else FALSE, ordered=True, unique=True)
 
     def _composite_arms(self, node: Composite, type: str, cap: int) -> list[Arm] | None:
         """The smallest component leads, the others are tested on the same element."""
@@ -193,7 +194,12 @@ class Tree(Conditions):
             inside = self.contained(node, type, target)
             if inside is not None:
                 arms += self._inner(inside, type)
-            for arm in self._inner(node.node, target):
+            inner = self._inner(node.node, target)
+            few = None if node.canonical else self._few(inner)
+            if few is not None:
+                arms += [self._referring(pid, rid) for rid in few]
+                continue
+            for arm in inner:
                 a = self.alias()
                 if not node.canonical:
                     source = arm.source + f" CROSS JOIN ref {a} NOT INDEXED"
@@ -208,27 +214,42 @@ class Tree(Conditions):
                 arms.append(Arm(source, f"{a}.rid", all_of((arm.where, where))))
         return arms
 
-    def _has_arms(self, node: Has, type: str) -> list[Arm]:
+    def _few(self, inner: Sequence[Arm]) -> list[int] | None:
+        """The resources at the far end of a chain when they are a few: what refers to each then comes in order."""
+        found = stream(inner)
+        rows = self.connection.execute(f"{found.text} LIMIT {_FEW_TARGETS + 1}", found.args).fetchall()
+        return [row[0] for row in rows] if len(rows) <= _FEW_TARGETS else None
+
+    def _referring(self, pid: int, rid: int) -> Arm:
+        a = self.alias()
+        where = Sql(f"{a}.pid = {pid} AND {a}.target = {rid}")
+        return Arm(Sql(f"ref {a} NOT INDEXED"), f"{a}.rid", where, f"{a}.el", ordered=True, unique=True)
+
+    def _has_arms(self, node: Has, type: str, cap: int) -> list[Arm] | None:
         pid = self.names.pid(self.connection, node.type, node.param)
         tid = self.names.tid(self.connection, type)
         if pid is None or tid is None:
             return []
+        inner = self._inner(node.node, node.type)
+        # Counted before the joins, which cost more than it.
+        if cap and self.size(inner, enough := max(cap, self._has_cap(node))) >= enough:
+            return None
         arms = []
-        for arm in self._inner(node.node, node.type):
+        for arm in inner:
             a = self.alias()
-            source = arm.source + f" CROSS JOIN ref {a} INDEXED BY ref_rid CROSS JOIN resource {a}r"
-            where = Sql(
-                f"{a}.rid = {arm.rid} AND {a}.pid = {pid} AND {a}r.rid = {a}.target AND {a}r.tid = {tid} "
-                f"AND {a}r.live = 1"
-            )
-            arms.append(Arm(source, f"{a}.target", all_of((arm.where, where))))
+            found = Sql(f"{a}.rid = {arm.rid} AND {a}.pid = {pid}")
+            targets = Arm(arm.source + f" CROSS JOIN ref {a} INDEXED BY ref_rid", "", all_of((arm.where, found)))
+            each = targets.select(f"DISTINCT {a}.target AS rid")
+            source = Sql(f"({each.text}) {a}t CROSS JOIN resource {a}r", each.args)
+            where = Sql(f"{a}r.rid = {a}t.rid AND {a}r.tid = {tid} AND {a}r.live = 1")
+            arms.append(Arm(source, f"{a}t.rid", where, unique=True))
         return arms
 
     def _has_cap(self, node: Has) -> int:
         """A walk would ask about everything that refers to each resource, so far more are worth collecting."""
         tid = self.names.tid(self.connection, node.type)
         row = self.connection.execute("SELECT live FROM tally WHERE tid = ?", (tid,)).fetchone()
-        return min(_UNBOUNDED, _REFERRING * isqrt(row[0])) if row else 0
+        return min(_COLLECTED, _REFERRING * isqrt(row[0])) if row else 0
 
     def _inner(self, node: Node, type: str) -> list[Arm]:
         """Arms for the far end of a chain, which must be complete."""
@@ -239,6 +260,8 @@ class Tree(Conditions):
 
 _UNBOUNDED: Final = 5_000
 _REFERRING: Final = 16
+_COLLECTED: Final = 3_000
+_FEW_TARGETS: Final = 32
 _FEW: Final = 50
 _COSTLY: Final = 6
 _RANKS: Final[dict[object, int]] = {
