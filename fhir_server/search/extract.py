@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from html import unescape
 from typing import Any, TypeVar
@@ -42,7 +42,7 @@ def extract(
                 add_contained(entries, inner, inside["id"], place, _entries(inner, inside, base_urls, known))
     if text:
         entries.narrative = narrative(data)
-        entries.content = " ".join(_strings(data))
+        entries.content = content(data)
     return entries
 
 
@@ -83,20 +83,36 @@ def _plain(div: str) -> str:
     return " ".join(unescape(_MARKUP.sub(" ", div)).split())
 
 
-def _strings(value: Any) -> Iterator[str]:
+def content(data: dict[str, Any]) -> str:
     """Every text in the resource that a person may look for: not the narrative, which has a place of its own, and not
     what only machines read (systems, links, references, ids, times of versions, base64)."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, child in value.items():
-            if key in _FOR_MACHINES and isinstance(child, str | dict):
-                continue
-            if not (key == "data" and isinstance(child, str) and len(child) > 200):
-                yield from _strings(child)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
+    found: list[str] = []
+    _gather(data, found)
+    return " ".join(found)
+
+
+def _gather(value: dict[str, Any], found: list[str]) -> None:
+    for key, child in value.items():
+        kind = type(child)
+        if kind is str:
+            if key not in _FOR_MACHINES and (len(child) <= 200 or key != "data"):
+                found.append(child)
+        elif kind is dict:
+            if key not in _FOR_MACHINES:
+                _gather(child, found)
+        elif kind is list:
+            _gather_list(child, found)
+
+
+def _gather_list(items: list[Any], found: list[str]) -> None:
+    for item in items:
+        kind = type(item)
+        if kind is dict:
+            _gather(item, found)
+        elif kind is str:
+            found.append(item)
+        elif kind is list:
+            _gather_list(item, found)
 
 
 _FOR_MACHINES = frozenset({"resourceType", "id", "meta", "div", "system", "url", "reference", "fullUrl", "version"})
