@@ -280,6 +280,7 @@ async def test_totals_are_exact_or_bounded(tmp_path: Path) -> None:
     assert (await store.search(query, limit=2)).total is None
     assert (await store.search(query, limit=2, total="exact")).total == 1500
     assert (await store.search(Query(("Observation",), Everything()), limit=2, total="exact")).total == 1500
+    assert (await store.search(Query(("Observation",), Everything()), limit=2, total="bounded")).total == 1500
     fewer = Query(("Observation",), And((query.where, Not(Date("when", "ge", 0, 0)))))
     assert (await store.search(fewer, limit=2, total="bounded")).total is None
     assert (await store.search(query, limit=1500, total="bounded")).total == 1500

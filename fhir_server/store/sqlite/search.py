@@ -25,6 +25,11 @@ _LEAST: Final = 200
 BOUND: Final = 1_000
 
 
+def everything(query: Query) -> bool:
+    """Whether every resource of the query's types is a match."""
+    return isinstance(query.where, Everything) or query.where == And(())
+
+
 class Statement(NamedTuple):
     """sql gives rows (sort values..., rid, identity and body)."""
 
@@ -322,7 +327,7 @@ class Search:
         """Number of matches; no further than bound + 1 when there is one."""
         total = 0
         for type in self.types(query):
-            if isinstance(query.where, Everything) or query.where == And(()):
+            if everything(query):
                 tid = self.names.tid(self.connection, type)
                 row = self.connection.execute("SELECT live FROM tally WHERE tid = ?", (tid,)).fetchone()
                 total += row[0] if row else 0

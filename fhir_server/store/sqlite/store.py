@@ -35,7 +35,7 @@ from fhir_server.store.sqlite.purge import purge
 from fhir_server.store.sqlite.reindex import reindex
 from fhir_server.store.sqlite.scan import scan
 from fhir_server.store.sqlite.schema import FULL_TEXT_INCOMPLETE, MIGRATIONS, add_full_text, migrate
-from fhir_server.store.sqlite.search import BOUND, Search
+from fhir_server.store.sqlite.search import BOUND, Search, everything
 from fhir_server.store.sqlite.transaction import METHODS, Transaction
 from fhir_server.store.sqlite.writer import Writer
 
@@ -185,6 +185,7 @@ class SqliteStore:
 
     async def _total(self, query: Query, *, exact: bool) -> int | None:
         """Remembered until the next change of anything that is searched; so is that there are too many to count."""
+        exact = exact or everything(query)  # that number is kept, not counted
         marker: tuple[int, int] = self._readers.mine().execute("SELECT seq, epoch FROM clock").fetchone()
         known = self._totals.get(query)
         if known is None or known[0] != marker or (exact and known[1] > BOUND and not known[2]):
