@@ -46,6 +46,7 @@ _SAME = {
         "thrombosis": "thrombus thrombi thrombotic",
         "thyroid": "thyroidal",
         "artery": "arterial arteries",
+        "limb": "limbs extremity extremities",
         "vein": "venous veins",
         "nerve": "nerves neural",
         "diabetes": "diabetic diabetics dm",

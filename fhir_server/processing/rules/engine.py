@@ -129,9 +129,20 @@ def concepts(text: str) -> list[Found]:
     return [hit for hit in recogniser().find(text) if hit.concept.snomed and hit.concept.tag in REPORTED]
 
 
-def read(request: ExtractRequest, found: list[Found]) -> Iterator[tuple[Mention, Reason | None]]:
+Layout = list[tuple[Section, list[tuple[int, int]]]]
+"""The sections of a text with the (start, end) of their sentences."""
+
+
+def layout(text: str) -> Layout:
+    """How a text is laid out; it may be given to `read`, so that it is found out once."""
+    return [(section, sentences(text, section.body, section.end)) for section in sections(text)]
+
+
+def read(
+    request: ExtractRequest, found: list[Found], laid: Layout | None = None, dated: bool = True
+) -> Iterator[tuple[Mention, Reason | None]]:
     """What the text says of the concepts found in it (in its order, without overlap); with a reason: not the
-    patient's."""
+    patient's. `laid`: the layout of the text, when it is known already; not `dated`: no dates are looked for."""
     text = request.text
     clock = Clock(request.letter_date or datetime.now(UTC).date(), request.birth_date)
     if not found:
@@ -139,8 +150,8 @@ def read(request: ExtractRequest, found: list[Found]) -> Iterator[tuple[Mention,
     folded = fold(text)
     cues = triggers(folded)
     at = cue = 0
-    for section in sections(text):
-        for begin, end in sentences(text, section.body, section.end):
+    for section, bounds in layout(text) if laid is None else laid:
+        for begin, end in bounds:
             while at < len(found) and found[at].start < begin:
                 at += 1
             here = []
@@ -156,12 +167,22 @@ def read(request: ExtractRequest, found: list[Found]) -> Iterator[tuple[Mention,
                 last += 1
             targets = [Target(hit.start, hit.end, hit.concept.tag in DONE) for hit in here]
             asserted = assertions(text, folded, begin, end, cues[cue:last], targets, section.kind)
-            yield from _sentence(text, begin, end, section, clock, here, asserted)
+            yield from _sentence(text, begin, end, section, clock, here, asserted, dated)
 
 
 def _sentence(
-    text: str, begin: int, end: int, section: Section, clock: Clock, here: list[Found], asserted: list[Assertion]
+    text: str,
+    begin: int,
+    end: int,
+    section: Section,
+    clock: Clock,
+    here: list[Found],
+    asserted: list[Assertion],
+    dated: bool,
 ) -> Iterator[tuple[Mention, Reason | None]]:
+    if not dated:
+        yield from _facts(text, begin, end, section, clock, here, asserted, [Link(hit.end) for hit in here])
+        return
     dates = [
         Dated(d.start + begin, d.end + begin, d.value, d.until, d.ends, d.onset)
         for d in find_dates(text[begin:end], clock)
@@ -177,6 +198,19 @@ def _sentence(
         for hit, what in zip(here, asserted, strict=True)
     ]
     links = link(text, begin, end, dates, candidates) if dates else [Link(c.end) for c in candidates]
+    yield from _facts(text, begin, end, section, clock, here, asserted, links)
+
+
+def _facts(
+    text: str,
+    begin: int,
+    end: int,
+    section: Section,
+    clock: Clock,
+    here: list[Found],
+    asserted: list[Assertion],
+    links: list[Link],
+) -> Iterator[tuple[Mention, Reason | None]]:
     for hit, what, linked in zip(here, asserted, links, strict=True):
         concept, reason = hit.concept, what.reason
         value = None

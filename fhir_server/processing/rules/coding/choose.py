@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from fhir_server.processing.rules.coding.lexicon import Lead, lexicon
@@ -42,6 +43,7 @@ class Choice:
     way: str
 
 
+_WITHOUT = re.compile(r"\bwithout\b", re.I)
 _GOUT = frozenset(("idiopathic", "foot", "ankle"))
 
 
@@ -50,7 +52,7 @@ def choose(text: str, problem: Problem) -> Choice | None:
     table = tabular()
     if problem.kind != "condition":
         return Choice(problem.code, (), "recognised") if table.billable(problem.code) else None
-    own = frozenset(words(text[problem.start : problem.end]))
+    own = frozenset(words(_WITHOUT.split(text[problem.start : problem.end])[0]))
     if own == {"secondary"} and "malignant" in problem.window.linked:
         return None
     base, linked, wide = table.parted(problem.code)[0], problem.window.linked, problem.window.wide

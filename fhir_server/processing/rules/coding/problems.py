@@ -12,9 +12,7 @@ from fhir_server.processing.engines import CodeRequest, ExtractRequest, Mention,
 from fhir_server.processing.rules.coding.lexicon import lexicon
 from fhir_server.processing.rules.coding.tables import is_anchor, medicines, standing_in
 from fhir_server.processing.rules.coding.windows import Window, window
-from fhir_server.processing.rules.engine import REPORTED, read
-from fhir_server.processing.rules.sections import sections
-from fhir_server.processing.rules.sentences import sentences
+from fhir_server.processing.rules.engine import REPORTED, layout, read
 from terminology.fold import fold
 from terminology.recognise import Concept, Found, recogniser
 from terminology.words import word, words
@@ -72,17 +70,16 @@ def problems(request: CodeRequest) -> tuple[list[Problem], list[tuple[Mention, R
     """The patient's problems in the order of the text, and what was set aside (negated, a relative's, imagined)."""
     text = request.text
     found = _found(text)
+    laid = layout(text)
     asked = ExtractRequest(text, "", request.letter_date, request.birth_date)
     mine: list[Mention] = []
     aside: list[tuple[Mention, Reason]] = []
-    for mention, reason in read(asked, found):
+    for mention, reason in read(asked, found, laid, dated=False):
         if reason is None:
             mine.append(mention)
         else:
             aside.append((mention, reason))
-    bounds = [
-        (begin, end) for section in sections(text) for begin, end in sentences(text, section.body, section.end)
-    ] or [(0, len(text))]
+    bounds = [bound for _, sentences in laid for bound in sentences] or [(0, len(text))]
     result: list[Problem] = []
     at = 0
     solid = [m for m in mine if _codeable(m) and not (m.icd10cm or "").startswith(("C77", "C78", "C79"))]

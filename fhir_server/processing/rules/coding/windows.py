@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 
 from terminology.fold import fold
 from terminology.words import STOP, word
@@ -34,6 +35,8 @@ _IMPLIED = {
     "proximal": ("upper", "end"),
     "leg": ("lower", "extremity", "limb"),
     "arm": ("upper", "extremity", "limb"),
+    "sigmoid": ("large", "intestine", "colon"),
+    "compression": ("vertebra", "collapsed"),
     "calf": ("lower", "leg", "extremity", "limb"),
     "sacrum": ("sacral", "region"),
     "sacral": ("region",),
@@ -97,7 +100,8 @@ def window(text: str, begin: int, end: int, start: int, stop: int, floor: int, c
     it ends), none of the rest after `ceiling` (where the next one starts) unless a link leads there."""
     left = max(begin, floor, start - _BACK)
     before = list(_TOKEN.finditer(fold(text[left:start])))
-    own = [word(t) for t in _TOKEN.findall(fold(text[start:stop])) if t[0].isalnum()]
+    named = [t for t in _TOKEN.findall(fold(text[start:stop])) if t[0].isalnum()]
+    own = [word(t) for t in takewhile(lambda t: t != "without", named)]
     linked = [w for w in own if w not in STOP]
     first = start
     for match in reversed(before[-6:]):
