@@ -20,11 +20,9 @@ import os
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
-from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 from standardwebhooks import Webhook
@@ -32,13 +30,26 @@ from standardwebhooks import Webhook
 import fhir_server
 from fhir_server.jobs import states
 from fhir_server.jobs.egress import Policy, Refused, Undelivered, post
-from fhir_server.jobs.names import Json, Names, own_extension
+from fhir_server.jobs.names import Json, Names
+from fhir_server.jobs.notices import (
+    CATEGORY,
+    EXTENSION,
+    Delivery,
+    Notice,
+    announce,
+    delivery_of,
+    message_id,
+    notice_id,
+    state_extension,
+)
 from fhir_server.jobs.runtime import current, version_of
 from fhir_server.jobs.secrets import Secrets, secrets_of
 from fhir_server.r4b.outcome import Conflict, FhirError, PreconditionFailed
 from fhir_server.search.query import And, Query, Token
 from fhir_server.security.caller import SYSTEM
 from fhir_server.store.protocol import StoreError
+
+__all__ = ["Announcer", "Deliveries", "Notice", "announce", "deliveries", "delivery_of", "gauges"]
 
 if TYPE_CHECKING:
     from fhir_server.hub import Hub
@@ -52,23 +63,10 @@ POLL_SECONDS: Final = 0.1
 RECENT: Final = timedelta(hours=1)
 """On a store where no webhook was ever sent, Tasks that ended longer ago than this are history."""
 AT_ONCE: Final = 16
-CATEGORY: Final = "webhook"
-EXTENSION: Final = "webhook-delivery"
 CURSOR: Final = ("webhooks", "cursor")
 _NOTES: Final = 50
 _SEEN: Final = 10_000
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """event: dotted, e.g. "sporo.completed". body: JSON object to POST to `url`. key_id: the API key whose secret signs
-    ('' is the server's own)."""
-
-    event: str
-    url: str
-    body: Json
-    key_id: str = ""
 
 
 @runtime_checkable
@@ -79,83 +77,6 @@ class Announcer(Protocol):
     def runners(self) -> Mapping[str, Any]: ...
 
     async def notice(self, hub: Hub, task: Json) -> Notice | None: ...
-
-
-def notice_id(about: str, event: str) -> str:
-    """The id of the Communication that tells of `event` about "Task/x": there is only one."""
-    return str(uuid5(NAMESPACE_URL, f"webhook/{about}/{event}"))
-
-
-async def announce(hub: Hub, notice: Notice, *, about: str, now: datetime, fixed: bool = True) -> bool:
-    """Keep a notice about a resource ("DiagnosticReport/x"), to be delivered by a worker. False: it was there already.
-
-    fixed: the body is kept and sent as it is now; otherwise the dialect of the Task is asked again at each attempt."""
-    names = Names(hub.base_url)
-    id = notice_id(about, notice.event)
-    communication: Json = {
-        "resourceType": "Communication",
-        "id": id,
-        "extension": [_state(names, notice.url, notice.event, notice.key_id, 0, now)],
-        "identifier": [{"system": names.identifiers("webhook"), "value": _message_id(id)}],
-    }
-    if about.startswith("Task/"):
-        communication["basedOn"] = [{"reference": about}]
-    communication |= {
-        "status": "preparation",
-        "category": [names.concept("communication-category", CATEGORY, "Webhook")],
-        "medium": [{"text": "webhook"}],
-        "about": [{"reference": about}],
-        "topic": {"text": notice.event},
-    }
-    if fixed:
-        communication["payload"] = [{"contentString": json.dumps(notice.body)}]
-    try:
-        await hub.save(SYSTEM, communication, if_match=0)
-    except (PreconditionFailed, Conflict):
-        return False
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """The state that a Communication carries. due: when to try (again)."""
-
-    url: str
-    event: str
-    key_id: str
-    attempt: int
-    due: datetime
-
-
-def delivery_of(communication: Mapping[str, Any]) -> Delivery | None:
-    """The state of a notice; None for a Communication that is none."""
-    extension = own_extension(communication, EXTENSION)
-    if extension is None:
-        return None
-    parts = {part.get("url"): part for part in extension.get("extension") or ()}
-    try:
-        return Delivery(
-            url=str(parts["url"]["valueUrl"]),
-            event=str(parts["event"]["valueCode"]),
-            key_id=str(parts["key"]["valueString"]) if "key" in parts else "",
-            attempt=int(parts["attempt"]["valueInteger"]),
-            due=datetime.fromisoformat(parts["due"]["valueInstant"]),
-        )
-    except (KeyError, ValueError, TypeError):
-        return None
-
-
-def _state(names: Names, url: str, event: str, key_id: str, attempt: int, due: datetime) -> Json:
-    parts: list[Json] = [{"url": "url", "valueUrl": url}, {"url": "event", "valueCode": event}]
-    if key_id:
-        parts.append({"url": "key", "valueString": key_id})
-    parts.append({"url": "attempt", "valueInteger": attempt})
-    parts.append({"url": "due", "valueInstant": states.instant(due)})
-    return {"url": names.extension(EXTENSION), "extension": parts}
-
-
-def _message_id(id: str) -> str:
-    return f"msg_{id.replace('-', '')}"
 
 
 Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
@@ -374,7 +295,7 @@ class Deliveries:
         return None
 
     async def _headers(self, communication: Json, delivery: Delivery, body: bytes) -> dict[str, str]:
-        id, now = _message_id(str(communication["id"])), self._clock()
+        id, now = message_id(str(communication["id"])), self._clock()
         text = body.decode()
         secrets = await self._secrets.of(delivery.key_id, now)
         return {
@@ -389,7 +310,7 @@ class Deliveries:
         return await post(url, body, headers, policy=self._policy)
 
     def _with(self, communication: Json, delivery: Delivery, attempt: int, due: datetime) -> Json:
-        state = _state(self._names, delivery.url, delivery.event, delivery.key_id, attempt, due)
+        state = state_extension(self._names, delivery.url, delivery.event, delivery.key_id, attempt, due)
         others = [
             each
             for each in communication.get("extension") or ()

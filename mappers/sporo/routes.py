@@ -4,8 +4,6 @@ Errors are ``{"detail": "..."}``.
 """
 
 # no postponed annotations here: FastAPI evaluates those of the handlers, and some are made inside `routes`
-import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 from uuid import uuid4
@@ -32,6 +30,7 @@ from .limits import RateLimits
 from .patients import whom
 from .projection import job_json, upload_json
 from .reading import all_templates, task_of, template_of, view_of
+from .requests import OWN_FIELDS, Answer, fields, json_of, text_of_field, within
 from .runners import summarized, summary_outcome
 from .submit import completed_entries
 from .translate import (
@@ -44,7 +43,6 @@ from .translate import (
     File,
     file_document,
     item,
-    metadata_text,
     new_id,
     printable,
     task,
@@ -54,7 +52,6 @@ from .translate import (
 PREFIX: Final = "/api/v1/pcr"
 NO_KEY: Final = "Invalid or missing API key"
 _AUDIO_PARTS: Final = ("file", "audio", "audio_file")
-_OWN_FIELDS: Final = frozenset(("files", "extra_information", "webhook_url", "user_input"))
 _MEANINGS: Final = {
     400: "Bad Request",
     401: NO_KEY,
@@ -64,13 +61,6 @@ _MEANINGS: Final = {
     422: "A field is missing or not valid",
     429: "Rate limit exceeded",
 }
-
-
-class Answer(JSONResponse):
-    """JSON in ASCII: what a client sent comes back even if it is half a character."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def _errors(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -128,9 +118,9 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
             raise HTTPException(400, "files: at least one file is required")
         if all(file.size == 0 for file in form.files):
             raise HTTPException(400, "The file is empty." if len(form.files) == 1 else "All files are empty.")
-        given, metadata = _fields(form)
+        given, metadata = fields(form)
         webhook_url, extra = models.webhook(given["webhook_url"]), given["extra_information"]
-        _within(metadata)
+        within(metadata)
         now = context.clock()
         id = new_id(now)
         subject, patient = await whom(hub, metadata, names)
@@ -169,12 +159,12 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
     async def upload_text(request: Request, caller: Key) -> JSONResponse:
         """Summarize a text at once. Any further property is kept as metadata."""
         await limits.take("text", caller.key_id)
-        given = await _json(request)
+        given = await json_of(request)
         text = models.text_field(given, "user_input")
         extra = models.optional_text(given, "extra_information")
         webhook_url = models.webhook(models.optional_text(given, "webhook_url"))
-        metadata = {name: value for name, value in given.items() if name not in _OWN_FIELDS}
-        _within(metadata)
+        metadata = {name: value for name, value in given.items() if name not in OWN_FIELDS}
+        within(metadata)
         try:
             result = await summarized([Document("0", "Text", printable(text))], extra or "", context.settings)
         except JobFailed as error:
@@ -207,7 +197,7 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
     async def icd10(request: Request, caller: Key) -> JSONResponse:
         """Submit clinical text for ICD-10 codes, as an asynchronous job."""
         await admit(context, requester(caller))
-        given = await _json(request)
+        given = await json_of(request)
         text = models.text_field(given, "text")
         webhook_url = models.webhook(models.optional_text(given, "webhook_url"))
         now = context.clock()
@@ -266,7 +256,7 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
         template_id = (form.get("template_id") or "").strip()
         if not template_id:
             raise HTTPException(422, "template_id: Field required")
-        webhook_url = models.webhook(_text(form, "webhook_url"))
+        webhook_url = models.webhook(text_of_field(form, "webhook_url"))
         if not OBJECT_ID.fullmatch(template_id):
             raise HTTPException(400, "Invalid template_id format")
         if recording.size == 0:
@@ -283,9 +273,9 @@ def routes(dialect: Dialect, context: DialectContext) -> APIRouter:
             item(names, "audio", "valueReference", {"reference": f"Binary/{binary}"}),
             item(names, "template_id", "valueReference", _reference(template)),
         ]
-        _, metadata = _fields(form)
+        _, metadata = fields(form)
         metadata = {name: value for name, value in metadata.items() if name != "template_id"}
-        _within(metadata)
+        within(metadata)
         made = task(_asked(AUDIO, id, caller, webhook_url, None, metadata, None), inputs, names=names, now=now)
         await hub.transact(SYSTEM, [put(each) for each in (*binaries, made)])
         return _accepted(made, "Audio note request accepted; processing has started", webhook_url)
@@ -379,41 +369,3 @@ def _accepted(made: Json, message: str, webhook_url: str | None) -> JSONResponse
 
 def _reference(template: Json) -> Json:
     return {"reference": f"Questionnaire/{template['id']}", "display": str(template.get("title") or "")}
-
-
-def _fields(form: Form) -> tuple[dict[str, str | None], dict[str, Any]]:
-    """(the route's own fields, metadata) of a form. A field that comes more than once is a list in the metadata."""
-    metadata: dict[str, Any] = {}
-    for name, value in form.fields:
-        if name in _OWN_FIELDS:
-            continue
-        if name not in metadata:
-            metadata[name] = value
-        elif isinstance(metadata[name], list):
-            metadata[name].append(value)
-        else:
-            metadata[name] = [metadata[name], value]
-    return {name: _text(form, name) for name in ("webhook_url", "extra_information")}, metadata
-
-
-def _text(form: Form, name: str) -> str | None:
-    value = form.get(name)
-    return models.limited(name, value, models.MAX_EXTRA) if value is not None and value.strip() else None
-
-
-def _within(metadata: Mapping[str, Any]) -> None:
-    """Raises HTTPException when the metadata cannot be kept as one string."""
-    try:
-        size = len(metadata_text(metadata))
-    except (ValueError, RecursionError):
-        raise HTTPException(422, "The metadata are nested too deeply.") from None
-    if size > models.MAX_METADATA:
-        raise HTTPException(413, f"The metadata have more than {models.MAX_METADATA:,} characters.")
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    """The body, read only once the key is known to be good."""
-    media = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if media != "application/json" and not re.fullmatch(r"application/[\w.\-]+\+json", media):
-        raise HTTPException(415, "The body must be JSON (Content-Type: application/json).")
-    return models.json_object(await request.body())
