@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fhir_server.commands.options import settings_options
+from fhir_server.commands.options import DATA, settings_options
 from fhir_server.commands.progress import progress
 from fhir_server.settings import Settings
 
@@ -19,7 +19,7 @@ def command() -> None:
 @command.command(name="load")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--again", is_flag=True, help="Also what was loaded from the same files before.")
-@settings_options("data_dir")
+@settings_options(*DATA)
 def load_command(settings: Settings, paths: tuple[Path, ...], again: bool) -> None:
     """Load PATHS: a FHIR package, CodeSystem, ValueSet and ConceptMap files, LOINC (Loinc.csv), a SNOMED CT RF2
     snapshot, RxNorm (RRF), or ICD-10 in ClaML; folders, .zip and .tgz.
@@ -61,7 +61,7 @@ def load_command(settings: Settings, paths: tuple[Path, ...], again: bool) -> No
 
 
 @command.command(name="list")
-@settings_options("data_dir")
+@settings_options(*DATA)
 def list_command(settings: Settings) -> None:
     """What is loaded, beside what is shipped."""
     from terminology.loaded import Loaded
@@ -75,7 +75,7 @@ def list_command(settings: Settings) -> None:
 
 @command.command(name="remove")
 @click.argument("name")
-@settings_options("data_dir")
+@settings_options(*DATA)
 def remove_command(settings: Settings, name: str) -> None:
     """Take a release out of use, by its NAME or title as `list` shows it."""
     from terminology.loaded import Loaded

@@ -56,6 +56,8 @@ def test_a_scan_without_ocr_says_what_is_missing(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_scan_is_read_by_ocr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("pytesseract", reason="the extra ocr is not installed")
+    pytest.importorskip("pypdfium2", reason="the extra ocr is not installed")
     program = tmp_path / "tesseract"
     program.write_text(
         f"#!{sys.executable}\nimport sys\nimage = sys.stdin.buffer.read()\n"
