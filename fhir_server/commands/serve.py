@@ -37,6 +37,7 @@ def command(settings: Settings) -> None:
     settings, listener = listen(settings)
     for name in _SHARED:
         import_module(name)
+    _load_plugins()
     # one byte that all processes see: 1 once the worker has what its first job needs
     warm = mmap.mmap(-1, 1)
 
@@ -52,3 +53,12 @@ def command(settings: Settings) -> None:
     sys.exit(
         supervise([Child("worker", worker), *api_children(settings, listener, banner="fhir-server", before_ready=wait)])
     )
+
+
+def _load_plugins() -> None:
+    """Operations and dialects, which every child needs too."""
+    from fhir_server.dialects import load_dialects
+    from fhir_server.operations.registry import load
+
+    load()
+    load_dialects()

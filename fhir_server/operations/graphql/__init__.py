@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fhir_server.operations.graphql.document import Document, read_document
-from fhir_server.operations.graphql.selection import Selector
 from fhir_server.operations.registry import Operation, OperationRequest, OperationResult, register
 from fhir_server.r4b.codec import encode, parse_json
 from fhir_server.r4b.outcome import BadRequest, FhirError
@@ -19,6 +17,10 @@ _JSON = {"Content-Type": "application/json"}
 
 async def handle(hub: Hub, caller: Caller, request: OperationRequest) -> OperationResult:
     """``{"data": …}``, with ``errors`` when a part could not be answered; 400 when the query cannot be read."""
+    # The parser takes longer to load than most of the server, and few ever ask.
+    from fhir_server.operations.graphql.document import read_document
+    from fhir_server.operations.graphql.selection import Selector
+
     query, variables, name = _query(request)
     try:
         document = read_document(query, variables, name)
@@ -79,4 +81,4 @@ register(
     )
 )
 
-__all__ = ["Document", "handle"]
+__all__ = ["handle"]
