@@ -80,6 +80,8 @@ class Expander:
         system = self._session.system(url, include.get("version"))
         if system is None:
             raise Unknown(f"The code system {url} is not known here.")
+        if system.open_ended:
+            raise Unknown(f"The codes of {url} are made by rules and cannot be listed.")
         if not system.complete and (include.get("filter") or not include.get("version")):
             raise Unknown(f"Only a part of the code system {url} is known here.")
         return {(url, concept.code): concept.display for concept in self._chosen(system, include.get("filter") or ())}

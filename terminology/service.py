@@ -21,6 +21,7 @@ from terminology.content import DATA
 from terminology.expand import Expander, Members, Unknown
 from terminology.index import Index
 from terminology.loaded import Loaded
+from terminology.server.grammars import GrammarShelf
 from terminology.server.indexed import IndexShelf
 from terminology.server.library import Library, Shelf
 from terminology.server.systems import System
@@ -86,6 +87,7 @@ class Terminology:
     def library(self, sent: Sequence[dict[str, Any]] = ()) -> Library:
         """Everything that can be asked, with what a client sent before it."""
         shelves: list[Shelf] = [IndexShelf(index) for index in self.indexes()]
+        shelves.append(GrammarShelf())
         if self.stored is not None:
             shelves.insert(0, self.stored)
         return Library(shelves, sent)

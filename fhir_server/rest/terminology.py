@@ -10,6 +10,7 @@ import msgspec
 from fhir_server.hub import Hub
 from fhir_server.rest.options import RestOptions
 from fhir_server.security.caller import SYSTEM
+from terminology.server import grammars
 from terminology.server.versions import order
 
 Json = dict[str, Any]
@@ -59,6 +60,8 @@ class TerminologyStatement:
         versions: dict[str, set[str | None]] = {}
         terminology = self._hub.terminology
         if terminology is not None:
+            for url, version in grammars.versions():
+                versions.setdefault(url, set()).add(version)
             for index in terminology.indexes():
                 for row in index.systems():
                     versions.setdefault(row.url, set()).add(row.version)

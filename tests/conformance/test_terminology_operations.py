@@ -139,6 +139,22 @@ def test_a_code_of_a_value_set_is_valid(client: httpx.Client) -> None:
     assert found["display"] == "Male"
 
 
+@pytest.mark.parametrize(
+    ("system", "code", "result"),
+    [
+        ("http://unitsofmeasure.org", "mg/dL", True),
+        ("http://unitsofmeasure.org", "mg/dl/", False),
+        ("urn:ietf:bcp:47", "de-AT", True),
+        ("urn:ietf:bcp:47", "not a language", False),
+        ("urn:ietf:bcp:13", "text/plain; charset=utf-8", True),
+        ("urn:ietf:bcp:13", "text", False),
+    ],
+)
+def test_codes_that_are_made_by_rules(client: httpx.Client, system: str, code: str, result: bool) -> None:
+    answer = client.get("CodeSystem/$validate-code", params={"url": system, "code": code})
+    assert parameters(answer)["result"] is result
+
+
 def test_what_is_wrong_is_itemised(client: httpx.Client) -> None:
     coding = {"system": GENDERS, "code": "man"}
     asked = body(url=("valueUri", GENDER), coding=("valueCoding", coding))
