@@ -107,7 +107,8 @@ def html_of(page: Page) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_template().decode()).render(page=page, rows=_rows(page), paragraphs=paragraphs)
+    html: str = environment.from_string(_template().decode()).render(page=page, rows=_rows(page), paragraphs=paragraphs)
+    return html
 
 
 def paragraphs(text: str) -> list[list[str]]:
