@@ -16,7 +16,7 @@ from terminology.server.systems import Concept, Property, Supplement, System, st
 Json = dict[str, Any]
 _WORD: Final = re.compile(r"[^\W_]+")
 #: Matches of a text that are read at a time; the first so many are ranked.
-_RANKED: Final = 150
+_RANKED: Final = 100
 _COLUMNS: Final = "c.number, c.code, c.display, c.definition, c.flags"
 
 
@@ -29,6 +29,7 @@ class Indexed(System):
         self.meta = index.meta(row)
         self.supplements = tuple(supplements)
         self._range = (row.first, row.last)
+        self._has_status = self.declares("status")
 
     @property
     def hierarchical(self) -> bool:
@@ -122,7 +123,8 @@ class Indexed(System):
         return bool(concept.key[1] & DEPRECATED)
 
     def state(self, concept: Concept) -> str | None:
-        if not concept.key[1] & (INACTIVE | DEPRECATED | SAID):
+        flags = concept.key[1]
+        if not flags & (INACTIVE | DEPRECATED) and not (flags & SAID and self._has_status):
             return None
         return status_of(self.own_properties(concept))
 
@@ -158,7 +160,9 @@ class Indexed(System):
             if concept.code not in seen:
                 seen.add(concept.code)
                 yield concept
-        match = " AND ".join(f'"{word}"*' for word in words)
+        # The beginnings of a single letter or digit are half of the index; only the word being typed needs them.
+        whole = [f'"{word}"' if len(word) == 1 else f'"{word}"*' for word in words[:-1]]
+        match = " AND ".join([*whole, f'"{words[-1]}"*'])
         folded = text.strip().lower()
         after = self.row.first - 1
         while True:
