@@ -95,7 +95,10 @@ def run(
                 order,
             ]
             env = None
-        output = subprocess.run([*pin, *command], capture_output=True, text=True, env=env, check=True).stdout
+        done = subprocess.run([*pin, *command], capture_output=True, text=True, env=env)
+        if done.returncode:
+            raise RuntimeError(f"the loader ended with status {done.returncode}: {done.stdout} {done.stderr}")
+        output = done.stdout
     told = json.loads(re.search(r"^\{.*\}$", output, re.MULTILINE).group(0))  # type: ignore[union-attr]
     good = told["requests"] - told["errors"]
     return Result(

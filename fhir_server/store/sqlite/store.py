@@ -189,7 +189,7 @@ class SqliteStore:
         marker: tuple[int, int] = self._readers.mine().execute("SELECT seq, epoch FROM clock").fetchone()
         known = self._totals.get(query)
         if known is None or known[0] != marker or (exact and known[1] > BOUND and not known[2]):
-            known = (marker, await self.count(query) if exact else self._bounded(query), exact)
+            known = (marker, await self._counted(query) if exact else self._bounded(query), exact)
             if len(self._totals) >= _TOTALS:
                 self._totals.clear()
             self._totals[query] = known
@@ -205,6 +205,11 @@ class SqliteStore:
             return BOUND + 1
 
     async def count(self, query: Query) -> int:
+        found = await self._total(query, exact=True)
+        assert found is not None
+        return found
+
+    async def _counted(self, query: Query) -> int:
         return await self._run(lambda reader: self._search(reader).count(query))
 
     async def explain(self, query: Query, *, limit: int) -> Mapping[str, Any]:
