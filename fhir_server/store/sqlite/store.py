@@ -111,7 +111,7 @@ class SqliteStore:
         return store
 
     def _check_guard(self, transaction: Transaction, guard: Guard) -> bool:
-        transaction.write_tally()
+        transaction.write_pending()
         search = Search(transaction.connection, transaction.names, full_text=self.full_text)
         return search.matches(guard.query, len(guard.expected) + 1) == guard.expected
 

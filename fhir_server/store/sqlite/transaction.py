@@ -17,6 +17,9 @@ CODES: Final = {method: code for code, method in enumerate(METHODS)}
 
 GuardCheck = Callable[["Transaction", Guard], bool]
 
+#: (rid, whether the index may hold it already, its row or None when it is to go)
+Words = tuple[int, bool, tuple[int, str, str] | None]
+
 _FIND: Final = "SELECT rid, version, live FROM resource WHERE tid = ? AND id = ?"
 _IDENTITIES: Final = 100_000
 #: Seconds between two looks at whether another process has ended its transaction.
@@ -39,7 +42,8 @@ class Transaction:
         self._seq = self._last_updated = self._rid = 0
         self._seq_at_begin = 0
         self._tally: dict[int, list[int]] = {}
-        self._marked: tuple[dict[int, list[int]], int] = ({}, 0)
+        self._words: list[Words] = []
+        self._marked: tuple[dict[int, list[int]], list[Words], int, int] = ({}, [], 0, 0)
         self._learnt = 0
 
     def begin(self) -> None:
@@ -50,6 +54,7 @@ class Transaction:
         self._seq_at_begin = self._seq
         self._rid = rid or 0
         self._tally = {}
+        self._words = []
         if epoch != self._epoch:
             # Identities were purged, perhaps by another process.
             self._identities.clear()
@@ -71,8 +76,13 @@ class Transaction:
         """Durable when it returns."""
         if self._seq != self._seq_at_begin:
             self.connection.execute("UPDATE clock SET seq = ?, last_updated = ?", (self._seq, self._last_updated))
-        self.write_tally()
+        self.write_pending()
         self.connection.execute("COMMIT")
+
+    def write_pending(self) -> None:
+        """What is put off until the end of the transaction, or until something searches within it."""
+        self.write_tally()
+        self.write_words()
 
     def write_tally(self) -> None:
         if self._tally:
@@ -90,7 +100,8 @@ class Transaction:
 
     def mark(self) -> None:
         self.connection.execute("SAVEPOINT one")
-        self._marked = ({tid: list(counts) for tid, counts in self._tally.items()}, self._learnt)
+        tally = {tid: list(counts) for tid, counts in self._tally.items()}
+        self._marked = (tally, self._words, len(self._words), self._learnt)
 
     def release(self) -> None:
         self.connection.execute("RELEASE one")
@@ -98,7 +109,9 @@ class Transaction:
     def undo(self) -> None:
         self.connection.execute("ROLLBACK TO one")
         self.connection.execute("RELEASE one")
-        self._tally, learnt = self._marked
+        # What was written meanwhile for others, because something searched, has gone with the savepoint.
+        self._tally, words, count, learnt = self._marked
+        self._words = words[:count]
         if learnt != self._learnt:
             self._forget()
 
@@ -227,14 +240,26 @@ class Transaction:
         return differs
 
     def index_words(self, written: Sequence[tuple[int, Entries]], *, existed: bool) -> None:
-        if not self.full_text or not written:
-            return
-        if existed:
-            for rid, _ in written:
-                self.unindex_words(rid)
-        rows = [(rid, of.narrative, of.content) for rid, of in written if of.narrative or of.content]
-        self.connection.executemany("INSERT INTO words(rowid, narrative, content) VALUES (?, ?, ?)", rows)
+        if self.full_text:
+            self._words += [
+                (rid, existed, (rid, of.narrative, of.content) if of.narrative or of.content else None)
+                for rid, of in written
+            ]
 
     def unindex_words(self, rid: int) -> None:
         if self.full_text:
-            self.connection.execute("DELETE FROM words WHERE rowid = ?", (rid,))
+            self._words.append((rid, True, None))
+
+    def write_words(self) -> None:
+        """All at once: SQLite's full text writes a piece of its index at every savepoint that comes between."""
+        if not self._words:
+            return
+        last: dict[int, tuple[bool, tuple[int, str, str] | None]] = {}
+        for rid, existed, row in self._words:
+            last[rid] = (last[rid][0] if rid in last else existed, row)
+        self._words = []
+        gone = [(rid,) for rid, (existed, _) in last.items() if existed]
+        if gone:
+            self.connection.executemany("DELETE FROM words WHERE rowid = ?", gone)
+        rows = sorted(row for _, row in last.values() if row is not None)
+        self.connection.executemany("INSERT INTO words(rowid, narrative, content) VALUES (?, ?, ?)", rows)
